@@ -1,0 +1,230 @@
+package configs
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+const year = 365 * day
+
+// A report collects the faults of a Config.
+type report struct{ faults []Fault }
+
+func (r *report) addf(key, format string, args ...any) {
+	r.faults = append(r.faults, Fault{Key: key, Problem: fmt.Sprintf(format, args...)})
+}
+
+// bothf is addf for a rule between two settings.
+func (r *report) bothf(key, also, format string, args ...any) {
+	r.faults = append(r.faults, Fault{Key: key, also: also, Problem: fmt.Sprintf(format, args...)})
+}
+
+// Check applies the rules that hold for values and between them. [Load] has
+// already done so.
+func (c *Config) Check() []Fault {
+	var r report
+	c.checkIssuer(&r)
+	c.checkListen(&r)
+	c.checkFiles(&r)
+	c.checkTokens(&r)
+	c.checkAudience(&r)
+	c.checkKeys(&r)
+	c.checkPasswords(&r)
+	oneOf(&r, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(&r, "log.format", c.Log.Format, "text", "json")
+	return r.faults
+}
+
+// checkIssuer holds RFC 8414 §2: an https URL without query or fragment. Plain
+// http is for trying it out on one machine. The sentences do not repeat the
+// value: it may hold a password.
+func (c *Config) checkIssuer(r *report) {
+	const key = "issuer"
+	u, err := url.Parse(c.Issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		r.addf(key, "is not an absolute URL; write https://login.example.com")
+	case u.User != nil:
+		r.addf(key, "holds a user name or password, and is published; remove it")
+	case strings.ContainsAny(c.Issuer, "?#"):
+		r.addf(key, "has a query or a fragment; remove what begins with ? or # (RFC 8414 §2)")
+	case strings.HasSuffix(c.Issuer, "/"):
+		r.addf(key, "ends in a slash, and clients compare it letter by letter; remove the slash")
+	case u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || u.Port() != "" && !isPort(u.Port()):
+		r.addf(key, "has no host, or a port that is none; write https://login.example.com or https://login.example.com:8443")
+	case u.String() != c.Issuer || strings.ToLower(u.Host) != u.Host:
+		r.addf(key, "is not in its normal form, and clients compare it letter by letter; write scheme and host in lower case and escape what a URL may not hold")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		r.addf(key, "is http on a host other than this machine; write https:// (RFC 8414 §2)")
+	}
+}
+
+func (c *Config) checkListen(r *report) {
+	const key = "listen"
+	host, port, err := net.SplitHostPort(c.Listen)
+	switch {
+	case err != nil || !isHost(host):
+		r.addf(key, "%s is not host:port; write 127.0.0.1:8080, or :8080 for every address", quote(c.Listen))
+	case port != "0" && !isPort(port):
+		r.addf(key, "%s is not a port; write a number from 1 to 65535, or 0 for a free one", quote(port))
+	}
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+// isHost says whether host is empty, an address, or could be a name.
+func isHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return !strings.ContainsFunc(host, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-._", c)
+	})
+}
+
+// isLoopback says whether host means this machine to everyone (RFC 6761 §6.3).
+func isLoopback(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+func (c *Config) checkFiles(r *report) {
+	if c.Data == "" {
+		r.addf("data", "is empty; write a directory, such as ./signet-data")
+	}
+	checkPath(r, "data", c.Data)
+	checkPath(r, "seal_key", c.SealKey)
+	if c.Store != "bolt" {
+		// The value is left out: an address of a database holds its password.
+		r.addf("store", "is not bolt, the only kind of store that this version knows; write bolt")
+	}
+}
+
+func checkPath(r *report, key, path string) {
+	if strings.ContainsFunc(path, unicode.IsControl) {
+		r.addf(key, "%s holds a control character; write a path in one line", quote(path))
+	}
+}
+
+func (c *Config) checkTokens(r *report) {
+	t := &c.Tokens
+	within(r, "tokens.access", t.Access, time.Second, day)
+	within(r, "tokens.refresh", t.Refresh, time.Second, 10*year)
+	within(r, "tokens.session", t.Session, time.Second, 10*year)
+	if t.Refresh < t.Access {
+		r.bothf("tokens.refresh", "tokens.access", "%s is shorter than tokens.access, %s; make it at least as long",
+			formatDuration(t.Refresh), formatDuration(t.Access))
+	}
+	if t.Session < t.Refresh {
+		r.bothf("tokens.session", "tokens.refresh", "%s is shorter than tokens.refresh, %s; make it at least as long",
+			formatDuration(t.Session), formatDuration(t.Refresh))
+	}
+	within(r, "tokens.leeway", t.Leeway, 0, 150*time.Second)
+	between(r, "tokens.max_bytes", t.MaxBytes, 512, 65536, formatInt)
+	within(r, "refresh.reuse_window", c.Refresh.ReuseWindow, 0, 5*time.Minute)
+}
+
+func (c *Config) checkAudience(r *report) {
+	const key = "tokens.audience"
+	entries := c.Tokens.Audience
+	for _, e := range entries {
+		switch {
+		case e == "":
+			r.addf(key, "has an empty entry; remove it")
+		case strings.ContainsFunc(e, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }):
+			r.addf(key, "%s holds a space or a control character; remove it", quote(e))
+		case strings.Contains(e, ","):
+			// A comma separates entries in the environment and in flags.
+			r.addf(key, "%s holds a comma; write an entry for each audience", quote(e))
+		case e == c.Issuer:
+			r.bothf(key, "issuer", "%s is the issuer, the audience of refresh tokens alone; name the services instead", quote(e))
+		}
+	}
+	if e, twice := repeated(entries); twice {
+		r.addf(key, "%s stands in it twice; remove one", quote(e))
+	}
+}
+
+var algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
+
+func (c *Config) checkKeys(r *report) {
+	k := &c.Keys
+	c.checkAlgorithms(r)
+	if !slices.Contains([]int{2048, 3072, 4096}, k.RSABits) {
+		r.addf("keys.rsa_bits", "%d is not a size that is made; write 2048, 3072 or 4096", k.RSABits)
+	}
+	within(r, "keys.rotate_every", k.RotateEvery, 0, 10*year)
+	within(r, "keys.publish_ahead", k.PublishAhead, 0, year)
+	within(r, "keys.jwks_max_age", k.JWKSMaxAge, time.Second, day)
+	if k.PublishAhead < k.JWKSMaxAge {
+		r.bothf("keys.publish_ahead", "keys.jwks_max_age",
+			"%s is shorter than keys.jwks_max_age, %s: a key would sign before every cache has it; make it at least as long",
+			formatDuration(k.PublishAhead), formatDuration(k.JWKSMaxAge))
+	}
+	if k.RotateEvery != 0 && k.RotateEvery <= k.PublishAhead {
+		r.bothf("keys.rotate_every", "keys.publish_ahead",
+			"%s is not longer than keys.publish_ahead, %s; make it longer, or 0 to rotate by hand alone",
+			formatDuration(k.RotateEvery), formatDuration(k.PublishAhead))
+	}
+}
+
+func (c *Config) checkAlgorithms(r *report) {
+	const key = "keys.algorithms"
+	if len(c.Keys.Algorithms) == 0 {
+		r.addf(key, "is empty, and something has to sign; write [ES256, RS256]")
+	}
+	for _, a := range c.Keys.Algorithms {
+		if !slices.Contains(algorithms, a) {
+			r.addf(key, "%s is not an algorithm of this issuer; write some of %s", quote(a), strings.Join(algorithms, ", "))
+		}
+	}
+	if a, twice := repeated(c.Keys.Algorithms); twice {
+		r.addf(key, "%s stands in it twice; remove one", quote(a))
+	}
+}
+
+func (c *Config) checkPasswords(r *report) {
+	p := &c.Passwords
+	between(r, "passwords.memory", p.Memory, 8<<20, 1<<30, formatSize)
+	if p.Memory%(1<<10) != 0 {
+		r.addf("passwords.memory", "%d is not a whole number of KiB, in which argon2 counts; write 19MiB", p.Memory)
+	}
+	between(r, "passwords.time", p.Time, 1, 16, formatInt)
+	between(r, "passwords.threads", p.Threads, 1, 16, formatInt)
+	between(r, "passwords.queue", p.Queue, 0, 65536, formatInt)
+}
+
+func oneOf(r *report, key, got string, allowed ...string) {
+	if !slices.Contains(allowed, got) {
+		last := len(allowed) - 1
+		r.addf(key, "%s is not known; write %s or %s", quote(got), strings.Join(allowed[:last], ", "), allowed[last])
+	}
+}
+
+func between[T cmp.Ordered](r *report, key string, got, least, most T, format func(T) string) {
+	if got < least || got > most {
+		r.addf(key, "%s is outside its limits; write a value from %s to %s", format(got), format(least), format(most))
+	}
+}
+
+// within is between for durations, which are whole seconds: tokens and HTTP
+// headers carry no smaller unit (RFC 9111 §1.2.2).
+func within(r *report, key string, got, least, most time.Duration) {
+	between(r, key, got, least, most, formatDuration)
+	if got%time.Second != 0 {
+		r.addf(key, "%s is not a whole number of seconds; write it in s, m, h or d", formatDuration(got))
+	}
+}

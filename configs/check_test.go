@@ -1,0 +1,258 @@
+package configs
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestCheck changes one thing of the defaults. want is the key and the beginning
+// of each fault; none means that the value is good.
+func TestCheck(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Config)
+		want   []string
+	}{
+		{"access at least", func(c *Config) { c.Tokens.Access = time.Second }, nil},
+		{"access too short", func(c *Config) { c.Tokens.Access = 0 }, []string{"tokens.access: 0s is outside"}},
+		{"access negative", func(c *Config) { c.Tokens.Access = -time.Minute }, []string{"tokens.access: -1m is outside"}},
+		{"access at most", func(c *Config) { c.Tokens.Access = day }, nil},
+		{"access too long", func(c *Config) { c.Tokens.Access, c.Tokens.Refresh = 25*time.Hour, 2*day },
+			[]string{"tokens.access: 25h is outside its limits; write a value from 1s to 24h"}},
+		{"access of part seconds", func(c *Config) { c.Tokens.Access = 1500 * time.Millisecond },
+			[]string{"tokens.access: 1.5s is not a whole number of seconds"}},
+		{"refresh like access", func(c *Config) { c.Tokens.Refresh = 5 * time.Minute }, nil},
+		{"refresh below access", func(c *Config) { c.Tokens.Refresh = 299 * time.Second },
+			[]string{"tokens.refresh: 4m59s is shorter than tokens.access, 5m"}},
+		{"session like refresh", func(c *Config) { c.Tokens.Session = day }, nil},
+		{"session below refresh", func(c *Config) { c.Tokens.Session = 23 * time.Hour },
+			[]string{"tokens.session: 23h is shorter than tokens.refresh, 24h"}},
+		{"session beyond ten years", func(c *Config) { c.Tokens.Session = 3651 * day }, []string{"tokens.session: 3651d is outside"}},
+		{"leeway none", func(c *Config) { c.Tokens.Leeway = 0 }, nil},
+		{"leeway at most", func(c *Config) { c.Tokens.Leeway = 150 * time.Second }, nil},
+		{"leeway too long", func(c *Config) { c.Tokens.Leeway = 151 * time.Second }, []string{"tokens.leeway: 2m31s is outside"}},
+		{"reuse window none", func(c *Config) { c.Refresh.ReuseWindow = 0 }, nil},
+		{"reuse window too long", func(c *Config) { c.Refresh.ReuseWindow = 301 * time.Second }, []string{"refresh.reuse_window: 5m1s is outside"}},
+		{"max_bytes at least", func(c *Config) { c.Tokens.MaxBytes = 512 }, nil},
+		{"max_bytes too small", func(c *Config) { c.Tokens.MaxBytes = 511 }, []string{"tokens.max_bytes: 511 is outside"}},
+		{"max_bytes too large", func(c *Config) { c.Tokens.MaxBytes = 65537 }, []string{"tokens.max_bytes: 65537 is outside"}},
+
+		{"audience", func(c *Config) { c.Tokens.Audience = []string{"a", "https://b"} }, nil},
+		{"audience empty", func(c *Config) { c.Tokens.Audience = []string{""} }, []string{"tokens.audience: has an empty entry"}},
+		{"audience space", func(c *Config) { c.Tokens.Audience = []string{"a b"} }, []string{`tokens.audience: "a b" holds a space`}},
+		{"audience control", func(c *Config) { c.Tokens.Audience = []string{"a\x00"} }, []string{`tokens.audience: "a\x00" holds a space or a control`}},
+		{"audience comma", func(c *Config) { c.Tokens.Audience = []string{"a,b"} }, []string{`tokens.audience: "a,b" holds a comma`}},
+		{"audience twice", func(c *Config) { c.Tokens.Audience = []string{"a", "b", "a"} }, []string{`tokens.audience: "a" stands in it twice`}},
+		{"audience is the issuer", func(c *Config) { c.Tokens.Audience = []string{c.Issuer} }, []string{`tokens.audience: "http://127.0.0.1:8080" is the issuer`}},
+
+		{"every algorithm", func(c *Config) { c.Keys.Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} }, nil},
+		{"no algorithm", func(c *Config) { c.Keys.Algorithms = nil }, []string{"keys.algorithms: is empty"}},
+		{"shared secret", func(c *Config) { c.Keys.Algorithms = []string{"HS256"} }, []string{`keys.algorithms: "HS256" is not an algorithm`}},
+		{"no signature", func(c *Config) { c.Keys.Algorithms = []string{"none"} }, []string{`keys.algorithms: "none" is not an algorithm`}},
+		{"algorithm twice", func(c *Config) { c.Keys.Algorithms = []string{"ES256", "ES256"} }, []string{`keys.algorithms: "ES256" stands in it twice`}},
+		{"small RSA", func(c *Config) { c.Keys.RSABits = 1024 }, []string{"keys.rsa_bits: 1024 is not a size"}},
+		{"jwks_max_age none", func(c *Config) { c.Keys.JWKSMaxAge = 0 }, []string{"keys.jwks_max_age: 0s is outside"}},
+		{"jwks_max_age too long", func(c *Config) { c.Keys.JWKSMaxAge, c.Keys.PublishAhead = 25*time.Hour, 2*day }, []string{"keys.jwks_max_age: 25h is outside"}},
+		{"publish_ahead like jwks_max_age", func(c *Config) { c.Keys.PublishAhead = 5 * time.Minute }, nil},
+		{"publish_ahead below jwks_max_age", func(c *Config) { c.Keys.PublishAhead = time.Minute }, []string{"keys.publish_ahead: 1m is shorter than keys.jwks_max_age, 5m"}},
+		{"rotate never", func(c *Config) { c.Keys.RotateEvery = 0 }, nil},
+		{"rotate like publish_ahead", func(c *Config) { c.Keys.RotateEvery = day }, []string{"keys.rotate_every: 24h is not longer than keys.publish_ahead, 24h; make it longer, or 0"}},
+		{"rotate negative", func(c *Config) { c.Keys.RotateEvery = -day }, []string{"keys.rotate_every: -24h is outside", "keys.rotate_every: -24h is not longer"}},
+
+		{"memory too small", func(c *Config) { c.Passwords.Memory = 7 << 20 }, []string{"passwords.memory: 7MiB is outside its limits; write a value from 8MiB to 1GiB"}},
+		{"memory too large", func(c *Config) { c.Passwords.Memory = 1025 << 20 }, []string{"passwords.memory: 1025MiB is outside"}},
+		{"memory odd", func(c *Config) { c.Passwords.Memory = 20_000_000 }, []string{"passwords.memory: 20000000 is not a whole number of KiB"}},
+		{"time none", func(c *Config) { c.Passwords.Time = 0 }, []string{"passwords.time: 0 is outside"}},
+		{"threads too many", func(c *Config) { c.Passwords.Threads = 17 }, []string{"passwords.threads: 17 is outside"}},
+		{"queue negative", func(c *Config) { c.Passwords.Queue = -1 }, []string{"passwords.queue: -1 is outside"}},
+
+		{"no data", func(c *Config) { c.Data = "" }, []string{"data: is empty"}},
+		{"data of two lines", func(c *Config) { c.Data = "a\nb" }, []string{`data: "a\nb" holds a control character`}},
+		{"seal_key of two lines", func(c *Config) { c.SealKey = "a\n" }, []string{`seal_key: "a\n" holds a control character`}},
+		{"store of a later version", func(c *Config) { c.Store = "postgres://u:p@h/d" }, []string{"store: is not bolt, the only kind"}},
+		{"log level", func(c *Config) { c.Log.Level = "INFO" }, []string{`log.level: "INFO" is not known; write debug, info, warn or error`}},
+		{"log format", func(c *Config) { c.Log.Format = "xml" }, []string{`log.format: "xml" is not known; write text or json`}},
+		{"nothing set", func(c *Config) { *c = Config{} }, []string{
+			"issuer: is not an absolute URL", "listen: \"\" is not host:port", "data: is empty", "store: is not bolt",
+			"tokens.access: 0s is outside", "tokens.refresh: 0s is outside", "tokens.session: 0s is outside",
+			"tokens.max_bytes: 0 is outside", "keys.algorithms: is empty", "keys.rsa_bits: 0 is not", "keys.jwks_max_age: 0s is outside",
+			"passwords.memory: 0 is outside", "passwords.time: 0 is outside", "passwords.threads: 0 is outside",
+			"log.level: \"\" is not known", "log.format: \"\" is not known",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Default()
+			tt.change(c)
+			expectFaults(t, c.Check(), tt.want)
+		})
+	}
+}
+
+// expectFaults compares the beginning of each fault.
+func expectFaults(t *testing.T, faults []Fault, want []string) {
+	t.Helper()
+	var got []string
+	for i, f := range faults {
+		s := f.String()
+		if i < len(want) && strings.HasPrefix(s, want[i]) {
+			s = want[i]
+		}
+		got = append(got, s)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCheckIssuer(t *testing.T) {
+	for issuer, want := range map[string]string{
+		"https://login.example.com":         "",
+		"https://login.example.com:8443":    "",
+		"https://login.example.com/realm/a": "",
+		"http://localhost:8080":             "",
+		"http://signet.localhost":           "",
+		"http://127.1.2.3":                  "",
+		"http://[::1]:8080":                 "",
+		"":                                  "is not an absolute URL",
+		"login.example.com":                 "is not an absolute URL",
+		"//login.example.com":               "is not an absolute URL",
+		"https:login.example.com":           "is not an absolute URL",
+		"ftp://login.example.com":           "is not an absolute URL",
+		"https://login.example.com:99x":     "is not an absolute URL",
+		"https://a\n":                       "is not an absolute URL",
+		"http://login.example.com":          "is http on a host other than this machine",
+		"http://192.168.1.2":                "is http on a host other than this machine",
+		"http://0.0.0.0:8080":               "is http on a host other than this machine",
+		"http://localhost.example.com":      "is http on a host other than this machine",
+		"https://login.example.com/":        "ends in a slash",
+		"https://login.example.com?":        "has a query or a fragment",
+		"https://login.example.com?a=b":     "has a query or a fragment",
+		"https://login.example.com#":        "has a query or a fragment",
+		"https://login.example.com/#a":      "has a query or a fragment",
+		"https://u:hunter2@example.com":     "holds a user name or password",
+		"https://@example.com":              "holds a user name or password",
+		"https://:8443":                     "has no host, or a port that is none",
+		"https://example.com:":              "has no host, or a port that is none",
+		"https://example.com:99999":         "has no host, or a port that is none",
+		"HTTPS://example.com":               "is not in its normal form",
+		"https://Example.com":               "is not in its normal form",
+		"https://example.com/a b":           "is not in its normal form",
+	} {
+		c := Default()
+		c.Issuer = issuer
+		var w []string
+		if want != "" {
+			w = []string{"issuer: " + want}
+		}
+		t.Run(issuer, func(t *testing.T) { expectFaults(t, c.Check(), w) })
+	}
+}
+
+func TestCheckListen(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:8080":   "",
+		"127.0.0.1:0":      "",
+		":8080":            "",
+		"[::]:80":          "",
+		"[::1%lo]:80":      "",
+		"signet-0.local:1": "",
+		"8080":             `listen: "8080" is not host:port`,
+		"127.0.0.1":        `listen: "127.0.0.1" is not host:port`,
+		"::1:80":           `listen: "::1:80" is not host:port`,
+		"http://a:80":      `listen: "http://a:80" is not host:port`,
+		"a b:80":           `listen: "a b:80" is not host:port`,
+		"127.0.0.1:":       `listen: "" is not a port`,
+		"127.0.0.1:http":   `listen: "http" is not a port`,
+		"127.0.0.1:65536":  `listen: "65536" is not a port`,
+		"127.0.0.1:-1":     `listen: "-1" is not a port`,
+	} {
+		c := Default()
+		c.Listen = listen
+		var w []string
+		if want != "" {
+			w = []string{want}
+		}
+		t.Run(listen, func(t *testing.T) { expectFaults(t, c.Check(), w) })
+	}
+}
+
+// TestCheckPlaces asks where Load puts a fault between two settings.
+func TestCheckPlaces(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		src  Sources
+		want string
+	}{
+		{"the setting itself", Sources{File: []byte("tokens:\n  refresh: 1m\n")},
+			"signet.yaml:2: tokens.refresh: 1m is shorter"},
+		{"the other setting", Sources{File: []byte("tokens:\n  refresh: 60d\n")},
+			"signet.yaml:2: tokens.session: 30d is shorter than tokens.refresh, 60d"},
+		{"the environment", Sources{Env: []string{"SIGNET_TOKENS_REFRESH=60d"}},
+			"SIGNET_TOKENS_REFRESH: tokens.session: 30d is shorter"},
+		{"the flag that won", Sources{File: []byte("log: {level: warn}"), Flags: map[string]string{"log.level": "x"}},
+			`--log-level: log.level: "x" is not known`},
+		{"no rule about a value that was not read", Sources{File: []byte("tokens:\n  access: x\n  refresh: 1m\n")},
+			`signet.yaml:2: tokens.access: "x" is not a duration`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Load(tt.src)
+			if got := faultsOf(t, err); len(got) != 1 || !strings.HasPrefix(got[0], tt.want) {
+				t.Errorf("got %q, want one that begins %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Config)
+		want   []string
+	}{
+		{"defaults", func(*Config) {}, nil},
+		{"free port", func(c *Config) { c.Listen = "127.0.0.1:0" }, nil},
+		{"https behind a proxy here", func(c *Config) { c.Issuer = "https://a.example" }, nil},
+		{"every address", func(c *Config) { c.Listen = ":8080" }, []string{"listen: :8080 is reached", "issuer: http://127.0.0.1:8080 means another machine"}},
+		{"https and every address", func(c *Config) { c.Listen, c.Issuer = "[::]:80", "https://a.example" }, []string{"listen: [::]:80 is reached"}},
+		{"another port", func(c *Config) { c.Listen = "127.0.0.1:9000" }, []string{"issuer: http://127.0.0.1:8080 names another port"}},
+		{"port 80", func(c *Config) { c.Listen, c.Issuer = "127.0.0.1:80", "http://localhost" }, nil},
+		{"EdDSA", func(c *Config) { c.Keys.Algorithms = []string{"EdDSA"} }, []string{"keys.algorithms: EdDSA"}},
+		{"publish_ahead", func(c *Config) { c.Keys.PublishAhead = 59 * time.Minute }, []string{"keys.publish_ahead: with 59m"}},
+		{"rotate_every", func(c *Config) { c.Keys.RotateEvery = 0 }, []string{"keys.rotate_every: 0 means"}},
+		{"access", func(c *Config) { c.Tokens.Access = 2 * time.Hour }, []string{"tokens.access: 2h is how long"}},
+		{"rotate", func(c *Config) { c.Refresh.Rotate = false }, []string{"refresh.rotate: false"}},
+		{"cheap", func(c *Config) { c.Passwords.Time = 1 }, []string{"passwords: memory 19MiB with time 1"}},
+		{"other cost of that height", func(c *Config) { c.Passwords.Memory, c.Passwords.Time = 46<<20, 1 }, nil},
+		{"addresses that are faults", func(c *Config) { c.Listen, c.Issuer = "x", "%" }, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Default()
+			tt.change(c)
+			got := c.Warnings()
+			if !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestReloadedTakesOnlyWhatARunningServerCan(t *testing.T) {
+	running, next := Default(), Default()
+	next.Issuer, next.Listen = "https://login.example.com", "127.0.0.1:9999"
+	next.Tokens.Access = 3 * time.Minute
+	next.Keys.Algorithms = []string{"RS256"}
+	merged := running.Reloaded(next)
+	if merged.Issuer != running.Issuer || merged.Listen != running.Listen {
+		t.Errorf("a reload changed the issuer or the listener: %+v", merged)
+	}
+	if merged.Tokens.Access != 3*time.Minute || len(merged.Keys.Algorithms) != 1 {
+		t.Errorf("a reload did not take what it can: %+v", merged)
+	}
+	if running.Tokens.Access != 5*time.Minute || len(running.Keys.Algorithms) != 2 {
+		t.Errorf("a reload altered the configuration it started from: %+v", running)
+	}
+}

@@ -1,0 +1,155 @@
+// Package configs holds the settings of a Signet server: what there is to set,
+// where a value may come from, and which values are refused.
+//
+// Start at [Load], which reads the file, the environment and the flags into a
+// [Config], and at the table in table.go: each setting is one row there, and
+// the keys of the file, the environment variables, the flags and the reload
+// rules all follow from it. [Reference] is the commented file with every
+// setting at its default.
+//
+// The package refuses whatever it does not understand: an unknown key or
+// SIGNET_ variable, a key set twice, YAML beyond plain mappings, lists and
+// scalars (anchors, aliases, merge keys, tags, several documents), and values
+// that contradict each other. It reports every fault at once, each with the
+// place it stands at. It opens nothing but the file: whether a directory can
+// be written or an address bound is for those who do so.
+package configs
+
+import (
+	_ "embed"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+//go:embed signet.yaml
+var reference []byte
+
+// Reference returns the commented configuration file that holds every setting
+// at its default. The caller may keep and change it.
+func Reference() []byte { return slices.Clone(reference) }
+
+// Config is one complete set of settings. signet.yaml explains each.
+type Config struct {
+	// Issuer is the iss claim and the base of every published URL.
+	Issuer string
+	// Listen is the host:port of the public listener.
+	Listen string
+	// Data is the directory of the database and the control socket.
+	Data string
+	// SealKey is the file of the sealing key; empty means seal.key in Data. Use
+	// [Config.SealKeyPath].
+	SealKey string
+	// Store names the kind of database.
+	Store string
+
+	Tokens    Tokens
+	Keys      Keys
+	Refresh   Refresh
+	Passwords Passwords
+	Dialects  Dialects
+	Log       Log
+}
+
+// Tokens rules what is issued.
+type Tokens struct {
+	// Access is the life of an access token, Refresh that of a refresh token,
+	// and Session that of a login, however often it is refreshed.
+	Access, Refresh, Session time.Duration
+	// Audience is the aud claim of access tokens.
+	Audience []string
+	// Leeway is how far the clocks of others may be off.
+	Leeway time.Duration
+	// MaxBytes is the length above which a token is not issued.
+	MaxBytes int
+}
+
+// Keys rules the signing keys and what is published of them.
+type Keys struct {
+	// Algorithms each have a chain of keys. The first signs where a client
+	// asks for none.
+	Algorithms []string
+	// RSABits is the size of new RSA keys.
+	RSABits int
+	// RotateEvery is how long a key signs; 0 means until an operator rotates it.
+	RotateEvery time.Duration
+	// PublishAhead is how long a key is published before it signs.
+	PublishAhead time.Duration
+	// JWKSMaxAge is how long a client may cache the key set.
+	JWKSMaxAge time.Duration
+}
+
+// Refresh rules what a refresh does to the refresh token.
+type Refresh struct {
+	// Rotate replaces the refresh token at each use.
+	Rotate bool
+	// ReuseWindow is how long the replaced token gets the same answer again.
+	ReuseWindow time.Duration
+}
+
+// Passwords holds the cost of argon2id.
+type Passwords struct {
+	// Memory is in bytes, a whole number of KiB.
+	Memory int64
+	// Time is the number of passes over the memory.
+	Time int
+	// Threads is the degree of parallelism.
+	Threads int
+	// Queue is how many logins may wait for a core before one is turned away.
+	Queue int
+}
+
+// Dialects switches the wire formats beside OAuth.
+type Dialects struct {
+	SimpleJWT bool
+}
+
+// Log rules what the server writes to standard error.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string
+	// Format is text or json.
+	Format string
+}
+
+// Default returns the settings of a server that was told nothing.
+func Default() *Config {
+	return &Config{
+		Issuer: "http://127.0.0.1:8080",
+		Listen: "127.0.0.1:8080",
+		Data:   "./signet-data",
+		Store:  "bolt",
+		Tokens: Tokens{
+			Access:   5 * time.Minute,
+			Refresh:  day,
+			Session:  30 * day,
+			Leeway:   30 * time.Second,
+			MaxBytes: 4096,
+		},
+		Keys: Keys{
+			Algorithms:   []string{"ES256", "RS256"},
+			RSABits:      2048,
+			RotateEvery:  90 * day,
+			PublishAhead: day,
+			JWKSMaxAge:   5 * time.Minute,
+		},
+		Refresh:   Refresh{Rotate: true, ReuseWindow: 10 * time.Second},
+		Passwords: Passwords{Memory: 19 << 20, Time: 2, Threads: 1, Queue: 64},
+		Dialects:  Dialects{SimpleJWT: true},
+		Log:       Log{Level: "info", Format: "text"},
+	}
+}
+
+// SealKeyPath is the file that holds the sealing key.
+func (c *Config) SealKeyPath() string {
+	if c.SealKey != "" {
+		return c.SealKey
+	}
+	return filepath.Join(c.Data, "seal.key")
+}
+
+// DatabasePath is the file that holds the database.
+func (c *Config) DatabasePath() string { return filepath.Join(c.Data, "signet.db") }
+
+// SocketPath is the unix socket that operators' commands speak to.
+func (c *Config) SocketPath() string { return filepath.Join(c.Data, "control.sock") }
