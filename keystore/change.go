@@ -1,0 +1,221 @@
+package keystore
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Policy is what the configuration says about keys and about the lifetimes that
+// decide how long a key must be kept.
+type Policy struct {
+	// Algorithms that have a signing key; the first signs where none is asked for.
+	Algorithms []string
+	// RSABits is the modulus of new RSA keys: 2048, 3072 or 4096.
+	RSABits int
+	// RotateEvery is the age at which a key is replaced; 0 means never by itself.
+	RotateEvery time.Duration
+	// PublishAhead is how long a new key is published before it signs.
+	PublishAhead time.Duration
+	// JWKSMaxAge is how long a cache may keep the key set.
+	JWKSMaxAge time.Duration
+	// AccessLifetime and RefreshLifetime are the longest of any token.
+	AccessLifetime, RefreshLifetime time.Duration
+}
+
+// change is one alteration of a ring at an instant. It works on a copy.
+type change struct {
+	*Ring
+	now    time.Time
+	policy Policy
+	newKey func(alg string) (Key, error)
+}
+
+// add makes a key for alg that signs from the given instant.
+func (c *change) add(alg string, signsFrom time.Time) (*Key, error) {
+	k, err := c.newKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	k.Created, k.SignsFrom = c.now, signsFrom
+	c.cover(&k)
+	c.Keys = append(c.Keys, k)
+	return &c.Keys[len(c.Keys)-1], nil
+}
+
+// cover records in a key that may still sign the lifetimes now in force.
+func (c *change) cover(k *Key) {
+	k.MaxAccess = max(k.MaxAccess, c.policy.AccessLifetime)
+	k.MaxRefresh = max(k.MaxRefresh, c.policy.RefreshLifetime)
+	k.MaxCache = max(k.MaxCache, c.policy.JWKSMaxAge)
+}
+
+// reconcile brings the ring in line with the policy: lifetimes are recorded in
+// the keys before any token is made with them, algorithms that have no key get
+// one, and algorithms that are no longer wanted stop signing once the others can.
+func (c *change) reconcile() error {
+	if c.policy.JWKSMaxAge < c.MaxAge {
+		c.HeldUntil = later(c.HeldUntil, c.now.Add(c.MaxAge))
+	}
+	c.MaxAge = c.policy.JWKSMaxAge
+	for i := range c.Keys {
+		if k := &c.Keys[i]; k.Revoked.IsZero() && k.open(c.now) {
+			c.cover(k)
+		}
+	}
+	first := len(c.Keys) == 0
+	ready := c.now
+	for _, alg := range c.policy.Algorithms {
+		c.reopen(alg)
+		k := c.reserve(alg, c.now)
+		if k == nil {
+			from := c.now
+			if !first {
+				from = later(c.now.Add(c.policy.PublishAhead), c.earliestSwitch(c.now))
+			}
+			var err error
+			if k, err = c.add(alg, from); err != nil {
+				return err
+			}
+		}
+		ready = later(ready, k.SignsFrom)
+	}
+	c.withdraw(ready)
+	return nil
+}
+
+// reopen takes back the end of a chain whose algorithm was withdrawn and is wanted again.
+func (c *change) reopen(alg string) {
+	var newest *Key
+	for _, k := range c.chain(alg) {
+		if newest == nil || k.SignsFrom.After(newest.SignsFrom) {
+			newest = k
+		}
+	}
+	if newest != nil && newest.Sealed != "" && newest.open(c.now) {
+		newest.SignsUntil = time.Time{}
+	}
+}
+
+// withdraw ends the chains of algorithms that the policy no longer names, at the
+// instant from which all the others sign.
+func (c *change) withdraw(ready time.Time) {
+	for i := range c.Keys {
+		k := &c.Keys[i]
+		if k.Revoked.IsZero() && k.SignsUntil.IsZero() && !slices.Contains(c.policy.Algorithms, k.Alg) {
+			k.SignsUntil = later(ready, k.SignsFrom)
+		}
+	}
+}
+
+// RotateRequest says which keys to replace, and when the new ones sign.
+type RotateRequest struct {
+	// Alg is one algorithm, or empty for all that are configured.
+	Alg string
+	// In is how long the new key is published before it signs; 0 means publish_ahead.
+	In time.Duration
+	// Now lets the new key, or the pending one, sign at once. Clients that have
+	// not seen it refuse its tokens until they fetch the key set again.
+	Now bool
+}
+
+// rotate replaces the keys the request names: all of them or, on an error, none.
+// It returns the kids of the keys that take over.
+func (c *change) rotate(req RotateRequest) ([]string, error) {
+	algs := c.policy.Algorithms
+	if req.Alg != "" {
+		if !slices.Contains(algs, req.Alg) {
+			return nil, fmt.Errorf("%w: %q is not among keys.algorithms (%v)", ErrAlgorithm, req.Alg, algs)
+		}
+		algs = []string{req.Alg}
+	}
+	var kids []string
+	for _, alg := range algs {
+		k, err := c.rotateOne(alg, req)
+		if err != nil {
+			return nil, err
+		}
+		kids = append(kids, k.KID)
+	}
+	return kids, nil
+}
+
+func (c *change) rotateOne(alg string, req RotateRequest) (*Key, error) {
+	if pending := c.inState(alg, Pending, c.now); pending != nil {
+		if !req.Now {
+			return nil, &PendingError{Alg: alg, KID: pending.KID, SignsFrom: pending.SignsFrom,
+				Left: pending.SignsFrom.Sub(c.now)}
+		}
+		return c.succeed(pending, c.now), nil
+	}
+	from, err := c.switchAt(req)
+	if err != nil {
+		return nil, err
+	}
+	k, err := c.add(alg, from)
+	if err != nil {
+		return nil, err
+	}
+	return c.succeed(k, from), nil
+}
+
+// switchAt is when a key that is published now takes over.
+func (c *change) switchAt(req RotateRequest) (time.Time, error) {
+	if req.Now {
+		return c.now, nil
+	}
+	earliest := c.earliestSwitch(c.now)
+	if req.In == 0 {
+		return later(c.now.Add(c.policy.PublishAhead), earliest), nil
+	}
+	if at := c.now.Add(req.In); !at.Before(earliest.Add(-settle)) {
+		return later(at, earliest), nil
+	}
+	return time.Time{}, fmt.Errorf("%w: services may keep the key set for another %s and would refuse the new key until then",
+		ErrTooSoon, earliest.Sub(c.now).Truncate(time.Second))
+}
+
+// succeed lets k sign from the given instant, and every other open key of its
+// chain only until then.
+func (c *change) succeed(k *Key, from time.Time) *Key {
+	k.SignsFrom = from
+	for _, other := range c.chain(k.Alg) {
+		if other.KID != k.KID && (other.SignsUntil.IsZero() || other.SignsUntil.After(from)) {
+			other.SignsUntil = from
+		}
+	}
+	return k
+}
+
+// revoke takes a key out of use and lets one that was never published sign at
+// once, so that clients which keep keys until they meet an unknown kid fetch the
+// set and drop the revoked one. A pending key keeps its turn. It returns the kid
+// of the replacement.
+func (c *change) revoke(kid string) (string, error) {
+	k := c.find(kid)
+	switch {
+	case k == nil:
+		return "", fmt.Errorf("%w: %q", ErrNoKey, kid)
+	case !k.Revoked.IsZero():
+		return "", fmt.Errorf("%w: %s, since %s", ErrRevoked, kid, k.Revoked.UTC().Format(time.RFC3339))
+	}
+	k.Revoked, k.Sealed = c.now, ""
+	if k.open(c.now) {
+		k.SignsUntil = c.now
+	}
+	alg := k.Alg
+	pending := c.inState(alg, Pending, c.now)
+	if active := c.inState(alg, Active, c.now); active != nil {
+		active.SignsUntil = c.now
+	}
+	var until time.Time
+	if pending != nil {
+		until = pending.SignsFrom
+	}
+	replacement, err := c.add(alg, c.now)
+	if err != nil {
+		return "", err
+	}
+	replacement.SignsUntil = until
+	return replacement.KID, nil
+}

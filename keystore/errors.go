@@ -1,0 +1,37 @@
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Errors a caller branches on.
+var (
+	// ErrConflict: the ring was replaced by someone else in between.
+	ErrConflict = errors.New("the keys were changed in the meantime")
+	// ErrAlgorithm: an algorithm or a key size that is not offered.
+	ErrAlgorithm = errors.New("no such signing algorithm")
+	// ErrNoKey: no key with this kid, or none that signs for this algorithm.
+	ErrNoKey = errors.New("no such key")
+	// ErrRevoked: the key is revoked already.
+	ErrRevoked = errors.New("the key is revoked already")
+	// ErrTooSoon: the new key would sign before every cache has seen it.
+	ErrTooSoon = errors.New("too soon for the caches that hold the key set")
+	// ErrSealingKey: the sealing key is missing, unreadable or not the one that
+	// sealed the keys.
+	ErrSealingKey = errors.New("sealing key")
+)
+
+// PendingError refuses a rotation while one is under way.
+type PendingError struct {
+	Alg, KID string
+	// SignsFrom is when the pending key takes over, Left how long that is from now.
+	SignsFrom time.Time
+	Left      time.Duration
+}
+
+func (e *PendingError) Error() string {
+	return fmt.Sprintf("%s: a rotation is under way: key %s signs from %s, in %s",
+		e.Alg, e.KID, e.SignsFrom.UTC().Format(time.RFC3339), e.Left.Round(time.Second))
+}

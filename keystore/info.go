@@ -1,0 +1,46 @@
+package keystore
+
+import "time"
+
+// Info is what may be told of a key: everything but the key.
+type Info struct {
+	KID   string `json:"kid"`
+	Alg   string `json:"alg"`
+	State State  `json:"state"`
+	// The instants of its life; zero where none is planned.
+	Created        time.Time `json:"created"`
+	SignsFrom      time.Time `json:"signs_from"`
+	SignsUntil     time.Time `json:"signs_until,omitzero"`
+	PublishedUntil time.Time `json:"published_until,omitzero"`
+	KeptUntil      time.Time `json:"kept_until,omitzero"`
+	Revoked        time.Time `json:"revoked,omitzero"`
+	// PrivateHalf says whether the private half still exists.
+	PrivateHalf bool `json:"private_half"`
+}
+
+// Takeover is one key that takes the place of another.
+type Takeover struct {
+	New Info `json:"new"`
+	Old Info `json:"old"`
+}
+
+func info(k *Key, now time.Time) Info {
+	return Info{
+		KID: k.KID, Alg: k.Alg, State: k.State(now),
+		Created: k.Created, SignsFrom: k.SignsFrom, SignsUntil: k.SignsUntil,
+		PublishedUntil: k.PublishedUntil(), KeptUntil: k.KeptUntil(), Revoked: k.Revoked,
+		PrivateHalf: k.Sealed != "",
+	}
+}
+
+// takeover finds the key whose signing ends where that of kid begins.
+func (r *Ring) takeover(kid string, now time.Time) Takeover {
+	successor := r.find(kid)
+	t := Takeover{New: info(successor, now)}
+	for _, k := range r.chain(successor.Alg) {
+		if k.KID != kid && k.SignsUntil.Equal(successor.SignsFrom) {
+			t.Old = info(k, now)
+		}
+	}
+	return t
+}

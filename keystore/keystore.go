@@ -1,0 +1,281 @@
+// Package keystore holds the signing keys and their life.
+//
+// A key carries its times, and its state at any instant follows from them:
+//
+//	created ──► signs from ──► signs until ──► published until ──► forgotten
+//	 (pending)     (active)       (retired)        (removed)
+//
+// A pending key is published and never signs: services keep the key set for a
+// while and refuse a key that they have not seen. A retired key stays published
+// until the last access token that it signed has expired everywhere; its private
+// half is destroyed at once. A removed key is no longer published, and its public
+// half is kept as long as a refresh token that it signed may live.
+//
+// Start at [Open], which returns a [Manager]: it signs, it knows the public keys,
+// and it changes the ring. [Ring] and [Key] say what is stored; the decisions are
+// in ring.go, change.go and maintain.go, which know no clock and no storage.
+//
+// The package refuses to make keys where sealed ones cannot be opened, to keep a
+// private half past its signing time, and to use one key with two algorithms.
+package keystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"signet/internal/compactjws"
+	"signet/jwks"
+)
+
+// Options configure a Manager.
+type Options struct {
+	Store   Store
+	Sealing *SealingKey
+	Policy  Policy
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log receives what the schedule does; nil means slog.Default().
+	Log *slog.Logger
+}
+
+// Manager is the ring of a running process: safe for concurrent use. Signing and
+// the key set read memory only; a change is stored first and then seen at once.
+type Manager struct {
+	store   Store
+	sealing *SealingKey
+	now     func() time.Time
+	log     *slog.Logger
+
+	changing sync.Mutex // held while the ring is changed
+	state    atomic.Pointer[snapshot]
+	changed  chan struct{} // wakes Run
+}
+
+// Open loads the ring and opens its private halves. If no ring was ever stored
+// it makes one active key for each algorithm of the policy. A sealing key that
+// does not fit is an error that wraps ErrSealingKey, and changes nothing.
+func Open(ctx context.Context, opts Options) (*Manager, error) {
+	m := &Manager{
+		store: opts.Store, sealing: opts.Sealing, now: opts.Now, log: opts.Log,
+		changed: make(chan struct{}, 1),
+	}
+	if m.now == nil {
+		m.now = time.Now
+	}
+	if m.log == nil {
+		m.log = slog.Default()
+	}
+	ring, err := m.store.LoadRing(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the keys: %w", err)
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if err := m.adopt(ring, opts.Policy); err != nil {
+		return nil, err
+	}
+	return m, m.change(ctx, opts.Policy, (*change).reconcile)
+}
+
+// Policy returns the policy in force.
+func (m *Manager) Policy() Policy { return m.state.Load().policy }
+
+// SetPolicy puts p in force. Longer lifetimes are recorded in the keys before it
+// returns: call it before tokens with those lifetimes are made.
+func (m *Manager) SetPolicy(ctx context.Context, p Policy) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	return m.change(ctx, p, (*change).reconcile)
+}
+
+// Sign returns the compact JWS of payload (RFC 7515 §7.1) with the given typ,
+// and the kid of the key that signed it. alg is one of the policy's algorithms,
+// or empty for the first of them that has a signing key.
+func (m *Manager) Sign(alg, typ string, payload []byte) (token, kid string, err error) {
+	state := m.state.Load() // before the clock is read: the state is never of a later time
+	k, err := state.signer(alg, m.now())
+	if err != nil {
+		return "", "", err
+	}
+	input := compactjws.SigningInput(k.prefix(typ), payload, k.signatureSize)
+	signature, err := k.signer.Sign(input, k.private)
+	if err != nil {
+		return "", "", fmt.Errorf("sign with key %s: %w", k.kid, err)
+	}
+	return compactjws.Seal(input, signature), k.kid, nil
+}
+
+// PublicKey returns the algorithm and the public key of a kid whose tokens the
+// issuer honours now: published ones, and removed ones that may have signed a
+// refresh token that is still alive.
+func (m *Manager) PublicKey(kid string) (alg string, public any, ok bool) {
+	k, ok := m.state.Load().keys[kid]
+	if !ok || !k.stored.verifies(m.now()) {
+		return "", nil, false
+	}
+	return k.stored.Alg, k.public, true
+}
+
+// Document returns the key set of the instant.
+func (m *Manager) Document(now time.Time) (*jwks.Document, error) {
+	return m.state.Load().document(now)
+}
+
+// Rotate publishes a successor for each key that req names; it takes over after
+// publish_ahead, after req.In, or at once. A *PendingError if a rotation is under
+// way, ErrTooSoon if req.In is shorter than caches hold the key set; then nothing
+// has changed. With dryRun it returns what would be, and changes nothing.
+func (m *Manager) Rotate(ctx context.Context, req RotateRequest, dryRun bool) ([]Takeover, error) {
+	var kids []string
+	ring, err := m.apply(ctx, dryRun, func(c *change) (err error) {
+		kids, err = c.rotate(req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	takeovers := make([]Takeover, 0, len(kids))
+	for _, kid := range kids {
+		takeovers = append(takeovers, ring.takeover(kid, m.now()))
+	}
+	return takeovers, nil
+}
+
+// Revoke takes the key out of the key set now, for good, and lets a key that was
+// never published sign in its place. ErrNoKey or ErrRevoked if it cannot be. With
+// dryRun it returns what would be, and changes nothing.
+func (m *Manager) Revoke(ctx context.Context, kid string, dryRun bool) (Takeover, error) {
+	var replacement string
+	ring, err := m.apply(ctx, dryRun, func(c *change) (err error) {
+		replacement, err = c.revoke(kid)
+		return err
+	})
+	if err != nil {
+		return Takeover{}, err
+	}
+	return Takeover{Old: info(ring.find(kid), m.now()), New: info(ring.find(replacement), m.now())}, nil
+}
+
+// Keys returns all keys that the issuer still knows, in the order of their making.
+func (m *Manager) Keys() []Info {
+	ring, now := m.state.Load().ring, m.now()
+	infos := make([]Info, 0, len(ring.Keys))
+	for i := range ring.Keys {
+		infos = append(infos, info(&ring.Keys[i], now))
+	}
+	return infos
+}
+
+// apply changes the ring under the policy in force, or only tries to.
+func (m *Manager) apply(ctx context.Context, dryRun bool, alter func(*change) error) (Ring, error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	policy := m.state.Load().policy
+	if dryRun {
+		ring := m.state.Load().ring.clone()
+		return ring, alter(m.begin(&ring, policy))
+	}
+	err := m.change(ctx, policy, alter)
+	return m.state.Load().ring, err
+}
+
+func (m *Manager) begin(ring *Ring, policy Policy) *change {
+	return &change{Ring: ring, now: m.now().UTC().Truncate(time.Millisecond), policy: policy,
+		newKey: func(alg string) (Key, error) { return m.newKey(alg, policy.RSABits) }}
+}
+
+// change alters a copy of the stored ring, stores it and adopts it. m.changing is held.
+func (m *Manager) change(ctx context.Context, policy Policy, alter func(*change) error) error {
+	for range 3 {
+		stored, err := m.store.LoadRing(ctx)
+		if err != nil {
+			return fmt.Errorf("load the keys: %w", err)
+		}
+		ring := stored.clone()
+		if err := alter(m.begin(&ring, policy)); err != nil {
+			return err
+		}
+		if ring.equal(stored) {
+			return m.adopt(stored, policy)
+		}
+		err = m.store.ReplaceRing(ctx, ring)
+		switch {
+		case err == nil:
+			ring.Version++
+			return m.adopt(ring, policy)
+		case !errors.Is(err, ErrConflict):
+			return errors.Join(fmt.Errorf("store the keys: %w", err), m.reload(ctx))
+		}
+	}
+	return ErrConflict
+}
+
+// reload adopts what is stored: a write that was reported as failed may have
+// been made all the same, and signing must go by what a restart would find.
+func (m *Manager) reload(ctx context.Context) error {
+	ring, err := m.store.LoadRing(ctx)
+	if err != nil {
+		return fmt.Errorf("load the keys again: %w", err)
+	}
+	return m.adopt(ring, m.state.Load().policy)
+}
+
+// adopt makes ring what the process signs with and publishes.
+func (m *Manager) adopt(ring Ring, policy Policy) error {
+	next, err := newSnapshot(ring, policy, m.state.Load(), m.sealing)
+	if err != nil {
+		return err
+	}
+	m.state.Store(next)
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// newKey makes a key whose kid can be typed as an argument: none begins with a
+// dash, which one base64url text in 64 does.
+func (m *Manager) newKey(alg string, rsaBits int) (Key, error) {
+	for {
+		k, err := m.makeKey(alg, rsaBits)
+		if err != nil || k.KID[0] != '-' {
+			return k, err
+		}
+	}
+}
+
+func (m *Manager) makeKey(alg string, rsaBits int) (Key, error) {
+	private, err := generate(alg, rsaBits)
+	if err != nil {
+		return Key{}, err
+	}
+	key, err := newJWK(alg, private)
+	if err != nil {
+		return Key{}, err
+	}
+	public, err := publicJWK(key)
+	if err != nil {
+		return Key{}, err
+	}
+	sealed, err := m.sealing.seal(key)
+	if err != nil {
+		return Key{}, err
+	}
+	return Key{KID: key.KeyID(), Alg: alg, Public: public, Sealed: sealed}, nil
+}
+
+func (r Ring) equal(other Ring) bool {
+	same := func(a, b Key) bool {
+		return a.KID == b.KID && a.Sealed == b.Sealed && a.Created.Equal(b.Created) &&
+			a.SignsFrom.Equal(b.SignsFrom) && a.SignsUntil.Equal(b.SignsUntil) && a.Revoked.Equal(b.Revoked) &&
+			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache
+	}
+	return r.MaxAge == other.MaxAge && r.HeldUntil.Equal(other.HeldUntil) && slices.EqualFunc(r.Keys, other.Keys, same)
+}

@@ -1,0 +1,159 @@
+package keystore
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/lestrrat-go/jwx/v2/jws"
+
+	"signet/internal/compactjws"
+	"signet/jwks"
+)
+
+// snapshot is a ring with its keys opened. Only its cached document changes.
+type snapshot struct {
+	ring   Ring
+	policy Policy
+	keys   map[string]*openKey
+	doc    atomic.Pointer[builtDocument]
+}
+
+// openKey is a key in the form that signing and verifying use.
+type openKey struct {
+	stored *Key // in snapshot.ring
+	*material
+}
+
+// material is what does not change while a key lives: it is made once and
+// shared by the snapshots.
+type material struct {
+	kid    string
+	jwk    jwk.Key // public
+	public any
+
+	signer        jws.Signer
+	private       any // nil if there is no private half
+	signatureSize int
+	prefixes      sync.Map // typ -> encoded protected header and a dot
+}
+
+type builtDocument struct {
+	from, until time.Time // until is zero while no change is planned
+	*jwks.Document
+}
+
+// newSnapshot opens ring. What previous has opened is taken over, except for
+// private halves that ring no longer holds.
+func newSnapshot(ring Ring, policy Policy, previous *snapshot, sealing *SealingKey) (*snapshot, error) {
+	s := &snapshot{ring: ring, policy: policy, keys: make(map[string]*openKey, len(ring.Keys))}
+	for i := range ring.Keys {
+		k := &ring.Keys[i]
+		if previous != nil {
+			if open := previous.keys[k.KID]; open != nil && (open.private != nil) == (k.Sealed != "") {
+				s.keys[k.KID] = &openKey{stored: k, material: open.material}
+				continue
+			}
+		}
+		m, err := newMaterial(k, sealing)
+		if err != nil {
+			return nil, err
+		}
+		s.keys[k.KID] = &openKey{stored: k, material: m}
+	}
+	return s, nil
+}
+
+func newMaterial(k *Key, sealing *SealingKey) (*material, error) {
+	m := &material{kid: k.KID}
+	var err error
+	if m.jwk, err = jwk.ParseKey(k.Public); err != nil {
+		return nil, fmt.Errorf("key %s: the public half cannot be read: %w", k.KID, err)
+	}
+	if kid, err := thumbprint(m.jwk); err != nil || kid != k.KID {
+		return nil, fmt.Errorf("key %s: the public half is of another key", k.KID)
+	}
+	if err := m.jwk.Raw(&m.public); err != nil {
+		return nil, fmt.Errorf("key %s: the public half cannot be read: %w", k.KID, err)
+	}
+	if k.Sealed == "" {
+		return m, nil
+	}
+	private, err := sealing.unseal(k.KID, k.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	if err := private.Raw(&m.private); err != nil {
+		return nil, fmt.Errorf("key %s: the private half cannot be read: %w", k.KID, err)
+	}
+	if m.signer, err = jws.NewSigner(jwa.SignatureAlgorithm(k.Alg)); err != nil {
+		return nil, fmt.Errorf("key %s: %w", k.KID, err)
+	}
+	m.signatureSize = signatureSize(m.public)
+	return m, nil
+}
+
+// prefix is the encoded protected header for typ, built once.
+func (k *openKey) prefix(typ string) []byte {
+	if p, ok := k.prefixes.Load(typ); ok {
+		return p.([]byte)
+	}
+	header := compactjws.Header{Alg: k.stored.Alg, KID: k.kid, Typ: typ}
+	p, _ := k.prefixes.LoadOrStore(typ, header.Prefix())
+	return p.([]byte)
+}
+
+// signer returns the key that signs for alg at now, or for an empty alg the key
+// of the first algorithm that has one.
+func (s *snapshot) signer(alg string, now time.Time) (*openKey, error) {
+	algs := s.policy.Algorithms
+	if alg != "" {
+		if !slices.Contains(algs, alg) {
+			return nil, fmt.Errorf("%w: %q is not among keys.algorithms", ErrAlgorithm, alg)
+		}
+		algs = []string{alg}
+	}
+	for _, choose := range []func(string, time.Time) *Key{s.ring.signer, s.ring.reserve} {
+		for _, alg := range algs {
+			if k := choose(alg, now); k != nil {
+				return s.keys[k.KID], nil
+			}
+		}
+	}
+	return s.withdrawn(now)
+}
+
+// withdrawn returns a key of an algorithm that is on its way out, which signs
+// until those that replace it may.
+func (s *snapshot) withdrawn(now time.Time) (*openKey, error) {
+	for i := range s.ring.Keys {
+		if k := &s.ring.Keys[i]; k.State(now) == Active && k.Sealed != "" {
+			return s.keys[k.KID], nil
+		}
+	}
+	return nil, fmt.Errorf("%w signs at %s", ErrNoKey, now.UTC().Format(time.RFC3339))
+}
+
+// document returns the key set of the instant, built once per change.
+func (s *snapshot) document(now time.Time) (*jwks.Document, error) {
+	if d := s.doc.Load(); d != nil && !now.Before(d.from) && (d.until.IsZero() || now.Before(d.until)) {
+		return d.Document, nil
+	}
+	var keys []jwk.Key
+	for i := range s.ring.Keys {
+		if k := &s.ring.Keys[i]; k.published(now) {
+			keys = append(keys, s.keys[k.KID].jwk)
+		}
+	}
+	until := s.ring.nextUnpublished(now)
+	doc, err := jwks.NewDocument(keys, until)
+	if err != nil {
+		return nil, err
+	}
+	s.doc.Store(&builtDocument{from: now, until: until, Document: doc})
+	return doc, nil
+}

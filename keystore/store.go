@@ -1,0 +1,60 @@
+package keystore
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Key is one signing key as it is stored. Its state follows from its times
+// alone; see State.
+type Key struct {
+	// KID is the RFC 7638 thumbprint of the public half (SHA-256, base64url).
+	KID string `json:"kid"`
+	// Alg is the one JWS algorithm this key is used with (RFC 8725 §3.1).
+	Alg string `json:"alg"`
+	// Public is the public half as a JWK (RFC 7517).
+	Public json.RawMessage `json:"public"`
+	// Sealed is the private half as an encrypted JWK (RFC 7517 §7), in compact
+	// JWE form; empty once it has been destroyed.
+	Sealed string `json:"sealed,omitempty"`
+
+	// Created is when the key was made, and published.
+	Created time.Time `json:"created"`
+	// SignsFrom is when it starts to sign.
+	SignsFrom time.Time `json:"signs_from"`
+	// SignsUntil is when its successor takes over; zero while there is none.
+	SignsUntil time.Time `json:"signs_until,omitzero"`
+	// Revoked is when an operator took the key out of use; zero if never.
+	Revoked time.Time `json:"revoked,omitzero"`
+
+	// MaxAccess and MaxRefresh are the longest token lifetimes, MaxCache the
+	// longest jwks_max_age, that were in force at any time while this key was
+	// pending or active. They only grow.
+	MaxAccess  time.Duration `json:"max_access"`
+	MaxRefresh time.Duration `json:"max_refresh"`
+	MaxCache   time.Duration `json:"max_cache"`
+}
+
+// Ring is every key the issuer still knows. It is small and stored whole.
+type Ring struct {
+	// Version counts the replacements of the ring; 0 is the ring that was
+	// never stored.
+	Version uint64 `json:"version"`
+	// Keys are in the order in which they were made.
+	Keys []Key `json:"keys"`
+	// MaxAge is the jwks_max_age in force. A cache may have been told a longer
+	// one before it was lowered: HeldUntil is when the last such promise ends.
+	MaxAge    time.Duration `json:"max_age"`
+	HeldUntil time.Time     `json:"held_until,omitzero"`
+}
+
+// Store keeps the ring. Every method is one atomic step.
+type Store interface {
+	// LoadRing returns the stored ring, or a zero Ring if none was ever stored.
+	LoadRing(ctx context.Context) (Ring, error)
+	// ReplaceRing stores r with Version r.Version+1 if the stored Version still
+	// equals r.Version, durably, and returns ErrConflict if it does not: of two
+	// calls that started from the same ring exactly one succeeds.
+	ReplaceRing(ctx context.Context, r Ring) error
+}
