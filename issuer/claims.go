@@ -1,0 +1,140 @@
+package issuer
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The typ of the protected header (RFC 8725 §3.11), and the token_type claim that
+// an unmodified simplejwt service asks for. A token's kind is what both say.
+const (
+	TypJWT     = "JWT"    // access token of the first-party login
+	TypAccess  = "at+jwt" // access token by RFC 9068 §2.1
+	TypRefresh = "rt+jwt" // refresh token; for this issuer alone
+
+	KindAccess  = "access"
+	KindRefresh = "refresh"
+)
+
+// Claims is the payload of a token (RFC 7519 §4.1, RFC 9068 §2.2).
+type Claims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	Audience  Audience `json:"aud"`
+	Expires   int64    `json:"exp"` // seconds since 1970, as all instants here
+	IssuedAt  int64    `json:"iat"`
+	NotBefore int64    `json:"nbf"`
+	ID        string   `json:"jti"`
+	Client    string   `json:"client_id"`
+	Session   string   `json:"sid,omitempty"`
+	Kind      string   `json:"token_type"`
+	// UserID is what simplejwt calls the subject.
+	UserID string `json:"user_id,omitempty"`
+	// SessionEnds, in refresh tokens, is when the session ends for good.
+	SessionEnds int64 `json:"session_exp,omitempty"`
+}
+
+// field is a claim that is read by its exact name: encoding/json alone would take
+// EXP for exp, and then hold another claim true than the next verifier.
+type field struct {
+	name     string
+	into     any
+	required bool
+}
+
+func (c *Claims) fields() []field {
+	return []field{
+		{"exp", &c.Expires, true}, {"jti", &c.ID, true}, {"token_type", &c.Kind, true},
+		{"iss", &c.Issuer, true}, {"sub", &c.Subject, true}, {"aud", &c.Audience, true},
+		{"iat", &c.IssuedAt, true}, {"nbf", &c.NotBefore, true}, {"client_id", &c.Client, true},
+		{"sid", &c.Session, false}, {"user_id", &c.UserID, false}, {"session_exp", &c.SessionEnds, false},
+	}
+}
+
+// Audience is one string, or a list of them (RFC 7519 §4.1.3).
+type Audience []string
+
+// MarshalJSON writes a single audience as a string: some verifiers take only that.
+func (a Audience) MarshalJSON() ([]byte, error) {
+	if len(a) == 1 {
+		return json.Marshal(a[0])
+	}
+	return json.Marshal([]string(a))
+}
+
+// UnmarshalJSON takes a string or a list of strings, and nothing else.
+func (a *Audience) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		*a = make(Audience, 1)
+		return json.Unmarshal(text, &(*a)[0])
+	}
+	var list []string
+	if err := json.Unmarshal(text, &list); err != nil || list == nil {
+		return fmt.Errorf("aud: %w", ErrClaim)
+	}
+	*a = list
+	return nil
+}
+
+// mint signs claims with the key in force.
+func (i *Issuer) mint(typ string, claims *Claims, limit int) (token, kid string, err error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", "", fmt.Errorf("encode the claims: %w", err)
+	}
+	token, kid, err = i.signer.Sign("", typ, payload)
+	if err != nil {
+		return "", "", err
+	}
+	if len(token) > limit {
+		return "", "", &TooLongError{Bytes: len(token), Limit: limit, Claims: longest(payload)}
+	}
+	return token, kid, nil
+}
+
+// longest names the three claims of payload that take the most room.
+func longest(payload []byte) []string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(payload, &members) != nil {
+		return nil
+	}
+	names := make([]string, 0, len(members))
+	for name := range members {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(members[b]), len(members[a])), cmp.Compare(a, b))
+	})
+	names = names[:min(3, len(names))]
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%d bytes)", name, len(members[name]))
+	}
+	return names
+}
+
+// accessClaims are those of an access token that ends with the session at the latest.
+func (p *Policy) accessClaims(s *Session, jti string, now time.Time) *Claims {
+	expires := now.Add(p.AccessLifetime)
+	if s.Ends.Before(expires) {
+		expires = s.Ends
+	}
+	return &Claims{
+		Issuer: p.URL, Subject: s.Subject, Audience: p.audience(),
+		Expires: expires.Unix(), IssuedAt: now.Unix(), NotBefore: now.Unix(),
+		ID: jti, Client: s.Client, Session: s.ID, Kind: KindAccess, UserID: s.Subject,
+	}
+}
+
+// refreshClaims are those of the refresh token that s holds as the current one.
+// They follow from the record alone, so that a repeated answer is the same token.
+func (p *Policy) refreshClaims(s *Session) *Claims {
+	return &Claims{
+		Issuer: p.URL, Subject: s.Subject, Audience: Audience{p.URL},
+		Expires: s.Expires.Unix(), IssuedAt: s.Rotated.Unix(), NotBefore: s.Rotated.Unix(),
+		ID: s.Current, Client: s.Client, Session: s.ID, Kind: KindRefresh, UserID: s.Subject,
+		SessionEnds: s.Ends.Unix(),
+	}
+}

@@ -1,0 +1,315 @@
+// Package issuer makes tokens for a proven subject, and keeps the sessions that
+// refresh them.
+//
+// Start at [Issuer]: Login, Refresh, Verify and Logout are what users do, the
+// End methods what operators do. A session is one record, updated in place; which
+// refresh token it honours is decided in one function, [Session.Advance].
+//
+// The package knows neither HTTP nor how keys are kept: it declares the [Signer],
+// [Keys], [Users] and [Store] that it calls. It never honours a token that is not
+// its own, and it takes one kind of token for another nowhere.
+package issuer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"signet/users"
+)
+
+// Signer makes a compact JWS (RFC 7515 §7.1) of payload with the given typ, and
+// says which key signed it. An empty alg leaves the choice to the signer.
+type Signer interface {
+	Sign(alg, typ string, payload []byte) (token, kid string, err error)
+}
+
+// Keys knows the public keys of this issuer's own tokens, and the one algorithm
+// that each is used with.
+type Keys interface {
+	PublicKey(kid string) (alg string, public any, ok bool)
+}
+
+// Users proves who someone is. The errors are those of package users.
+type Users interface {
+	Authenticate(ctx context.Context, name, password string) (users.User, error)
+	ByID(ctx context.Context, id string) (users.User, error)
+}
+
+// Policy is what the configuration says about tokens.
+type Policy struct {
+	// URL is the iss claim, and the aud of refresh tokens.
+	URL string
+	// Audience is the aud of access tokens; empty means URL + "/api".
+	Audience []string
+	// The lifetimes: of an access token; of a refresh token that is not used; of
+	// a session however often it is refreshed.
+	AccessLifetime, RefreshLifetime, SessionLifetime time.Duration
+	// Leeway is what clocks may differ by when times of tokens are checked.
+	Leeway time.Duration
+	// MaxTokenBytes is the length past which no token is made.
+	MaxTokenBytes int
+	// Rotate gives a new refresh token at each refresh; ReuseWindow is how long
+	// the one before still gets the same successor.
+	Rotate      bool
+	ReuseWindow time.Duration
+}
+
+func (p *Policy) audience() Audience {
+	if len(p.Audience) == 0 {
+		return Audience{p.URL + "/api"}
+	}
+	return p.Audience
+}
+
+// FirstParty is the client_id of sessions that began with a login at the issuer
+// itself rather than through an OAuth client.
+const FirstParty = "first-party"
+
+// Options configure an Issuer.
+type Options struct {
+	Store  Store
+	Users  Users
+	Signer Signer
+	Keys   Keys
+	Policy Policy
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log receives what matters for security; nil means slog.Default(). No token
+	// and no password is written to it.
+	Log *slog.Logger
+}
+
+// Issuer makes and checks tokens: safe for concurrent use.
+type Issuer struct {
+	store  Store
+	users  Users
+	signer Signer
+	keys   Keys
+	policy atomic.Pointer[Policy]
+	now    func() time.Time
+	log    *slog.Logger
+}
+
+// New returns an Issuer.
+func New(opts Options) *Issuer {
+	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, now: opts.Now, log: opts.Log}
+	if i.now == nil {
+		i.now = time.Now
+	}
+	if i.log == nil {
+		i.log = slog.Default()
+	}
+	i.SetPolicy(opts.Policy)
+	return i
+}
+
+// SetPolicy puts p in force for tokens made from now on. The signing keys must
+// know of longer lifetimes first.
+func (i *Issuer) SetPolicy(p Policy) { i.policy.Store(&p) }
+
+// Tokens is the answer to a login or a refresh.
+type Tokens struct {
+	Access string
+	// Refresh is empty where the presented refresh token stays in force.
+	Refresh string
+}
+
+// Login begins a session for the user whom name and password prove. The errors
+// are those of [Users]; users.ErrCredentials never says what was wrong.
+func (i *Issuer) Login(ctx context.Context, client, name, password string) (Tokens, error) {
+	u, err := i.users.Authenticate(ctx, name, password)
+	if err != nil {
+		return Tokens{}, err
+	}
+	p, now := i.policy.Load(), i.instant()
+	s := Session{
+		ID: newID(), Subject: u.ID, Client: client, Current: newID(),
+		Created: now, Rotated: now, Ends: wholeSecond(now.Add(p.SessionLifetime)),
+	}
+	s.Expires = p.expiry(now, s.Ends)
+	tokens, kid, err := i.mintPair(p, &s, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	s.KID = kid
+	if err := i.store.CreateSession(ctx, s); err != nil {
+		return Tokens{}, fmt.Errorf("store the session: %w", err)
+	}
+	if err := i.recheck(ctx, u, s.ID); err != nil {
+		return Tokens{}, err
+	}
+	i.log.Info("login", "sub", s.Subject, "sid", s.ID)
+	return tokens, nil
+}
+
+// recheck ends a session that was stored after its user had been changed, and the
+// user's sessions ended, by someone who could not see this one yet.
+func (i *Issuer) recheck(ctx context.Context, proven users.User, sid string) error {
+	u, err := i.users.ByID(ctx, proven.ID)
+	if err == nil && !u.Disabled && u.PasswordChanged.Equal(proven.PasswordChanged) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, users.ErrNotFound) {
+		return fmt.Errorf("look up the user: %w", err)
+	}
+	if err := i.store.EndSession(ctx, sid); err != nil && !errors.Is(err, ErrNoSession) {
+		return fmt.Errorf("end the session: %w", err)
+	}
+	return users.ErrCredentials
+}
+
+// Refresh trades a refresh token for a new access token and, if the policy says
+// so, for its successor. The user is asked for again: ErrInactive if the account
+// is gone or disabled. ErrNoSession if the session has ended, ErrReused if this
+// call ended it because the token had been replaced before.
+func (i *Issuer) Refresh(ctx context.Context, token string) (Tokens, error) {
+	now := i.instant()
+	claims, err := i.parseRefresh(token, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if err := i.checkUser(ctx, claims.Subject); err != nil {
+		return Tokens{}, err
+	}
+	p := i.policy.Load()
+	if !p.Rotate {
+		return i.refreshInPlace(ctx, p, claims, now)
+	}
+	return i.advance(ctx, p, claims, now)
+}
+
+func (i *Issuer) checkUser(ctx context.Context, subject string) error {
+	u, err := i.users.ByID(ctx, subject)
+	switch {
+	case errors.Is(err, users.ErrNotFound), err == nil && u.Disabled:
+		return ErrInactive
+	case err != nil:
+		return fmt.Errorf("look up the user: %w", err)
+	}
+	return nil
+}
+
+// advance signs first and stores then: a token that cannot be made changes
+// nothing, and the answer is ready when the session has moved on.
+func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, now time.Time) (Tokens, error) {
+	next := Session{
+		ID: c.Session, Subject: c.Subject, Client: c.Client, Current: newID(),
+		Rotated: now, Ends: time.Unix(c.SessionEnds, 0),
+	}
+	next.Expires = p.expiry(now, next.Ends)
+	tokens, kid, err := i.mintPair(p, &next, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	step := Step{Presented: c.ID, Next: next.Current, KID: kid, Now: now, Expires: next.Expires, Window: p.ReuseWindow}
+	stored, outcome, err := i.store.AdvanceSession(ctx, c.Session, step)
+	if err != nil {
+		return Tokens{}, fmt.Errorf("advance the session: %w", err)
+	}
+	switch outcome {
+	case Advanced:
+		return tokens, nil
+	case Repeated:
+		tokens.Refresh, _, err = i.mint(TypRefresh, p.refreshClaims(&stored), p.MaxTokenBytes)
+		return tokens, err
+	case Expired:
+		return Tokens{}, ErrExpired
+	default:
+		i.log.Warn("refresh token reused; the session has been ended",
+			"sub", c.Subject, "sid", c.Session, "jti", c.ID, "generation", stored.Generation)
+		return Tokens{}, ErrReused
+	}
+}
+
+// refreshInPlace leaves the session as it is.
+func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, now time.Time) (Tokens, error) {
+	s, err := i.liveSession(ctx, p, c, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	access, _, err := i.mint(TypJWT, p.accessClaims(&s, newID(), now), p.MaxTokenBytes)
+	return Tokens{Access: access}, err
+}
+
+// liveSession returns the session of a token that it still honours, without
+// changing it.
+func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, now time.Time) (Session, error) {
+	s, err := i.store.Session(ctx, c.Session)
+	switch {
+	case err != nil:
+		return Session{}, fmt.Errorf("look up the session: %w", err)
+	case s.Expired(now), s.Subject != c.Subject:
+		return Session{}, ErrNoSession
+	case c.Kind == KindRefresh && !s.honours(c.ID, now, p.ReuseWindow):
+		return Session{}, ErrNoSession
+	}
+	return s, nil
+}
+
+// Verify returns the claims of a token of either kind that this issuer made, that
+// is valid now, and whose session has not ended.
+func (i *Issuer) Verify(ctx context.Context, token string) (*Claims, error) {
+	now := i.instant()
+	c, err := i.parse(token, now)
+	if err != nil {
+		return nil, err
+	}
+	if c.Session != "" {
+		if _, err := i.liveSession(ctx, i.policy.Load(), c, now); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Logout ends the session of a refresh token. ErrNoSession if it has ended already.
+func (i *Issuer) Logout(ctx context.Context, token string) error {
+	c, err := i.parseRefresh(token, i.instant())
+	if err != nil {
+		return err
+	}
+	if err := i.store.EndSession(ctx, c.Session); err != nil {
+		return fmt.Errorf("end the session: %w", err)
+	}
+	i.log.Info("logout", "sub", c.Subject, "sid", c.Session)
+	return nil
+}
+
+// mintPair makes an access token for s and the refresh token it holds as current.
+func (i *Issuer) mintPair(p *Policy, s *Session, now time.Time) (tokens Tokens, kid string, err error) {
+	if tokens.Access, _, err = i.mint(TypJWT, p.accessClaims(s, newID(), now), p.MaxTokenBytes); err != nil {
+		return Tokens{}, "", err
+	}
+	if tokens.Refresh, kid, err = i.mint(TypRefresh, p.refreshClaims(s), p.MaxTokenBytes); err != nil {
+		return Tokens{}, "", err
+	}
+	return tokens, kid, nil
+}
+
+// expiry is when a refresh token made now ends.
+func (p *Policy) expiry(now, ends time.Time) time.Time {
+	expires := wholeSecond(now.Add(p.RefreshLifetime))
+	if ends.Before(expires) {
+		return ends
+	}
+	return expires
+}
+
+// instant is now, in the resolution that is stored.
+func (i *Issuer) instant() time.Time { return i.now().UTC().Truncate(time.Millisecond) }
+
+// wholeSecond is what a NumericDate can hold.
+func wholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// newID returns 128 random bits as 32 hexadecimal characters.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

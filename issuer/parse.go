@@ -1,0 +1,132 @@
+package issuer
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
+
+	"signet/internal/compactjws"
+)
+
+// parseLimit bounds the text of a presented token, in bytes. It is the largest
+// tokens.max_bytes, so that lowering that setting invalidates no token.
+const parseLimit = 64 << 10
+
+// algorithms is the allow-list (RFC 8725 §3.1). A token's alg must be the one of
+// its key as well; none and the HMACs are in neither.
+var algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
+
+// parse verifies a token that this issuer made: first the signature, then the
+// claims (RFC 8725 §3.3, §3.8-3.12).
+func (i *Issuer) parse(text string, now time.Time) (*Claims, error) {
+	token, err := compactjws.Parse(text, parseLimit)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	if err := i.checkSignature(token); err != nil {
+		return nil, invalid(err)
+	}
+	claims, err := readClaims(token.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return claims, i.checkClaims(claims, token.Header.Typ, now)
+}
+
+func (i *Issuer) checkSignature(token *compactjws.Token) error {
+	h := token.Header
+	if !slices.Contains(algorithms, h.Alg) {
+		return fmt.Errorf("%w: %.20q", ErrAlgorithm, h.Alg)
+	}
+	alg, public, ok := i.keys.PublicKey(h.KID)
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: %.50q", ErrUnknownKey, h.KID)
+	case alg != h.Alg:
+		return fmt.Errorf("%w: kid %.50q, alg %.20q", ErrKeyAlgorithm, h.KID, h.Alg)
+	}
+	verifier, err := jws.NewVerifier(jwa.SignatureAlgorithm(alg))
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrAlgorithm, err)
+	}
+	if err := verifier.Verify(token.SigningInput, token.Signature, public); err != nil {
+		return ErrSignature
+	}
+	return nil
+}
+
+// readClaims decodes the payload of a token whose signature is good.
+func readClaims(payload []byte) (*Claims, error) {
+	members, err := compactjws.Object(payload)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	var claims Claims
+	for _, f := range claims.fields() {
+		value, ok := members[f.name]
+		if !ok || string(value) == "null" {
+			if f.required {
+				return nil, &MissingClaimError{Claim: f.name}
+			}
+			continue
+		}
+		if json.Unmarshal(value, f.into) != nil {
+			return nil, invalid(fmt.Errorf("%w: %s", ErrClaim, f.name))
+		}
+	}
+	for name, seconds := range map[string]int64{"exp": claims.Expires, "iat": claims.IssuedAt, "nbf": claims.NotBefore} {
+		if seconds < 0 || seconds > maxNumericDate {
+			return nil, invalid(fmt.Errorf("%w: %s", ErrClaim, name))
+		}
+	}
+	return &claims, nil
+}
+
+// maxNumericDate is the end of the year 9999, where RFC 3339 ends too.
+const maxNumericDate = 253402300799
+
+func (i *Issuer) checkClaims(c *Claims, typ string, now time.Time) error {
+	p := i.policy.Load()
+	switch {
+	case c.Issuer != p.URL:
+		return invalid(fmt.Errorf("%w: %.200q", ErrIssuer, c.Issuer))
+	case now.Before(time.Unix(c.NotBefore, 0).Add(-p.Leeway)):
+		return invalid(ErrNotYetValid)
+	case !now.Before(time.Unix(c.Expires, 0).Add(p.Leeway)):
+		return ErrExpired
+	case c.ID == "":
+		return &MissingClaimError{Claim: "jti"}
+	}
+	switch {
+	case c.Kind == KindRefresh && typ == TypRefresh:
+		if !slices.Equal(c.Audience, Audience{p.URL}) {
+			return invalid(fmt.Errorf("%w: %.200q", ErrAudience, c.Audience))
+		}
+	case c.Kind == KindAccess && (typ == TypJWT || typ == TypAccess):
+		ours := p.audience()
+		if !slices.ContainsFunc(c.Audience, func(a string) bool { return slices.Contains(ours, a) }) {
+			return invalid(fmt.Errorf("%w: %.200q", ErrAudience, c.Audience))
+		}
+	default:
+		return ErrWrongType
+	}
+	return nil
+}
+
+// parseRefresh is parse for the places that take refresh tokens alone.
+func (i *Issuer) parseRefresh(text string, now time.Time) (*Claims, error) {
+	c, err := i.parse(text, now)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Kind != KindRefresh:
+		return nil, ErrWrongType
+	case c.Session == "":
+		return nil, invalid(&MissingClaimError{Claim: "sid"})
+	}
+	return c, nil
+}

@@ -1,0 +1,33 @@
+package users
+
+import (
+	"errors"
+	"time"
+)
+
+// Errors a caller branches on.
+var (
+	// ErrExists: the name is taken.
+	ErrExists = errors.New("a user with this name exists already")
+	// ErrNotFound: no such account.
+	ErrNotFound = errors.New("no such user")
+	// ErrConflict: the record was changed by someone else in between.
+	ErrConflict = errors.New("the user was changed in the meantime")
+	// ErrCredentials: unknown user, wrong password or disabled user. Which of
+	// the three is never said.
+	ErrCredentials = errors.New("no active account with these credentials")
+	// ErrName: the name is empty, too long or holds characters that names may not hold.
+	ErrName = errors.New("this is not a valid user name")
+	// ErrPassword: the password is empty, too long or not UTF-8.
+	ErrPassword = errors.New("this password cannot be used")
+)
+
+// BusyError says that all hashing slots are taken and the queue is full: the
+// caller should come again later.
+type BusyError struct {
+	RetryAfter time.Duration
+}
+
+func (e *BusyError) Error() string {
+	return "too many logins at once; try again in " + e.RetryAfter.String()
+}
