@@ -175,7 +175,8 @@ func TestFile(t *testing.T) {
 		{"open bracket", "keys:\n  algorithms: [ES256\n", "signet.yaml:2: is not YAML: sequence end token ']' not found"},
 		{"not text", "store: \xff\n", "signet.yaml: is not UTF-8 text; save it as UTF-8"},
 		{"long", strings.Repeat("# ", MaxFileBytes), "signet.yaml: is larger than 1MiB, which no configuration is; is it the right file?"},
-		{"many keys", strings.Repeat("a: b\n", maxTokens), "signet.yaml: holds more than a configuration has; is it the right file?"},
+		{"many lines", "store: |\n" + strings.Repeat("\n", maxLines), "signet.yaml: holds more than a configuration has; is it the right file?"},
+		{"many keys", strings.Repeat("a: b\n", maxTokens/2), "signet.yaml: holds more than a configuration has; is it the right file?"},
 		{"deep", strings.Repeat("[", maxTokens+1), "signet.yaml: holds more than a configuration has; is it the right file?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

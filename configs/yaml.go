@@ -13,9 +13,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxTokens bounds the work of the parser, which is quadratic in the keys of a
-// mapping and recurses at each bracket. Comments do not count.
-const maxTokens = 10_000
+// The limits bound the work of the parser, which is quadratic in the lines of a
+// block of text and in the keys of a mapping, and recurses at each bracket.
+const (
+	maxLines  = 10_000
+	maxTokens = 10_000 // without comments
+)
 
 // yaml reads the text of the file called name.
 func (l *loader) yaml(name string, text []byte) {
@@ -34,7 +37,7 @@ func (l *loader) yaml(name string, text []byte) {
 	w.file(file)
 }
 
-var errTokens = errors.New("holds more than a configuration has; is it the right file?")
+var errTooMuch = errors.New("holds more than a configuration has; is it the right file?")
 
 // parse turns a panic of the parser into an error: a reload must not end a
 // server that runs.
@@ -44,6 +47,9 @@ func parse(text string) (file *ast.File, err error) {
 			file, err = nil, fmt.Errorf("the YAML parser gave up: %v", r)
 		}
 	}()
+	if max(strings.Count(text, "\n"), strings.Count(text, "\r")) > maxLines {
+		return nil, errTooMuch
+	}
 	tokens := lexer.Tokenize(text)
 	count := 0
 	for _, t := range tokens {
@@ -52,7 +58,7 @@ func parse(text string) (file *ast.File, err error) {
 		}
 	}
 	if count > maxTokens {
-		return nil, errTokens
+		return nil, errTooMuch
 	}
 	// The walk reports keys that stand twice, with both lines.
 	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
