@@ -210,7 +210,7 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, now time.Tim
 	step := Step{Presented: c.ID, Next: next.Current, KID: kid, Now: now, Expires: next.Expires, Window: p.ReuseWindow}
 	stored, outcome, err := i.store.AdvanceSession(ctx, c.Session, step)
 	if err != nil {
-		return Tokens{}, fmt.Errorf("advance the session: %w", err)
+		return Tokens{}, err
 	}
 	switch outcome {
 	case Advanced:
@@ -243,7 +243,7 @@ func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, now time
 	s, err := i.store.Session(ctx, c.Session)
 	switch {
 	case err != nil:
-		return Session{}, fmt.Errorf("look up the session: %w", err)
+		return Session{}, err
 	case s.Expired(now), s.Subject != c.Subject:
 		return Session{}, ErrNoSession
 	case c.Kind == KindRefresh && !s.honours(c.ID, now, p.ReuseWindow):
@@ -275,7 +275,7 @@ func (i *Issuer) Logout(ctx context.Context, token string) error {
 		return err
 	}
 	if err := i.store.EndSession(ctx, c.Session); err != nil {
-		return fmt.Errorf("end the session: %w", err)
+		return err
 	}
 	i.log.Info("logout", "sub", c.Subject, "sid", c.Session)
 	return nil

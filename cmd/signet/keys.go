@@ -1,0 +1,209 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"signet/configs"
+	"signet/internal/control"
+	"signet/keystore"
+)
+
+func keysCommand(a *app) *cobra.Command {
+	return group("keys", "List, rotate and revoke the signing keys",
+		keysListCommand(a), keysShowCommand(a), keysRotateCommand(a), keysRevokeCommand(a))
+}
+
+func keysListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the signing keys and what happens to each next", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := do(cmd.Context(), a, control.ListKeys, struct{}{})
+			if err != nil {
+				return err
+			}
+			return a.print(list, func(w io.Writer) {
+				columns(w, "ALG | STATE | KID | NEXT", func(row func(...any)) {
+					for _, k := range list.Keys {
+						row(k.Alg, k.State, k.KID, nextOf(k, list.Now))
+					}
+				})
+			})
+		},
+	}
+}
+
+// nextOf says what happens to a key next.
+func nextOf(k keystore.Info, now time.Time) string {
+	switch k.State {
+	case keystore.Pending:
+		return "published; signs from " + in(k.SignsFrom, now)
+	case keystore.Active:
+		if k.SignsUntil.IsZero() {
+			return "signs, since " + clock(k.SignsFrom)
+		}
+		return "signs until " + in(k.SignsUntil, now)
+	case keystore.Retired:
+		return "signs no more; published until " + in(k.PublishedUntil, now)
+	case keystore.Removed:
+		return "unpublished; verifies refresh tokens until " + in(k.KeptUntil, now)
+	default:
+		return "revoked " + in(k.Revoked, now)
+	}
+}
+
+func keysShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show KID", Short: "Show the life of a key", Args: oneArgument("kid of a key (signet keys list)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := do(cmd.Context(), a, control.ShowKey, control.KeyID{KID: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(k, func(w io.Writer) {
+				private := "destroyed"
+				if k.PrivateHalf {
+					private = "sealed in the database"
+				}
+				columns(w, "KEY | "+k.KID, func(row func(...any)) {
+					row("algorithm", k.Alg)
+					row("state", k.State)
+					row("private half", private)
+					row("created and published", clock(k.Created))
+					row("signs from", clock(k.SignsFrom))
+					row("signs until", clock(k.SignsUntil))
+					row("published until", clock(k.PublishedUntil))
+					row("verifies refresh tokens until", clock(k.KeptUntil))
+					row("revoked", clock(k.Revoked))
+				})
+			})
+		},
+	}
+}
+
+func keysRotateCommand(a *app) *cobra.Command {
+	var request control.Rotation
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace the signing keys; nobody is logged out",
+		Long: `Replace the signing keys. A new key is published now and signs after
+keys.publish_ahead, when every service that caches the key set has seen it. The
+old key signs until then and stays published until its last token has expired.`,
+		Args: noArguments,
+	}
+	ahead := durationFlag(cmd, "in", "publish the new key this long before it signs (24h, 30d)")
+	cmd.Flags().StringVar(&request.Alg, "alg", "", "rotate this `ALGORITHM` only")
+	cmd.Flags().BoolVar(&request.Now, "now", false, "sign with the new or the pending key at once: services that have not seen it refuse its tokens until they fetch the key set")
+	cmd.Flags().BoolVar(&request.DryRun, "dry-run", false, "show the plan and change nothing")
+	cmd.MarkFlagsMutuallyExclusive("in", "now")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("in") && *ahead <= 0 {
+			return usageError{errors.New("--in takes a time that is longer than nothing; --now is for at once")}
+		}
+		request.In = time.Duration(*ahead)
+		rotated, err := do(cmd.Context(), a, control.RotateKeys, request)
+		if err != nil {
+			return err
+		}
+		return a.print(rotated, func(w io.Writer) { writeRotated(w, rotated, request.Now) })
+	}
+	return cmd
+}
+
+func writeRotated(w io.Writer, r control.Rotated, atOnce bool) {
+	if r.DryRun {
+		fmt.Fprintln(w, "plan only; nothing was changed, and the kid of a new key will be another")
+	}
+	for _, t := range r.Takeovers {
+		fmt.Fprintf(w, "%s: key %s published now, signs from %s\n", t.New.Alg, t.New.KID, in(t.New.SignsFrom, r.Now))
+		if t.Old.KID != "" {
+			fmt.Fprintf(w, "%s  key %s signs until then, stays published until %s\n",
+				pad(t.New.Alg), t.Old.KID, clock(t.Old.PublishedUntil))
+		}
+	}
+	if atOnce {
+		fmt.Fprintln(w, "services that cache the key set refuse new tokens until they fetch it again; nobody is logged out")
+		return
+	}
+	fmt.Fprintln(w, "nobody is logged out; signet keys list    shows the state")
+}
+
+func pad(s string) string { return fmt.Sprintf("%*s", len(s), "") }
+
+func keysRevokeCommand(a *app) *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "revoke KID",
+		Short: "Take a leaked key out of use now",
+		Long: `Take a key out of the key set now, for good. A key that was never published
+signs in its place at once, and the sessions whose refresh token the revoked key
+signed end. Services go on trusting a revoked key until they fetch the key set
+again: the command prints which kinds do so when.`,
+		Args: oneArgument("kid of a key (signet keys list)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			revoked, err := do(cmd.Context(), a, control.RevokeKey, control.Revocation{KID: args[0], DryRun: dryRun})
+			if err != nil {
+				return err
+			}
+			return a.print(revoked, func(w io.Writer) { writeRevoked(w, revoked) })
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show the plan and change nothing")
+	return cmd
+}
+
+func writeRevoked(w io.Writer, r control.RevokedKey) {
+	if r.DryRun {
+		fmt.Fprintln(w, "plan only; nothing was changed, and the kid of the new key will be another")
+	}
+	fmt.Fprintf(w, "%s: key %s revoked: out of the key set now\n", r.Old.Alg, r.Old.KID)
+	fmt.Fprintf(w, "%s  key %s signs from now on; it was never published before\n", pad(r.Old.Alg), r.New.KID)
+	if !r.DryRun {
+		fmt.Fprintf(w, "%s ended whose refresh token it had signed\n", plural(r.SessionsEnded, "session", "sessions"))
+	}
+	fmt.Fprint(w, revokedElsewhere)
+}
+
+// revokedElsewhere is what common clients do about a key that has left the set.
+// The times are those of their own caches; Signet cannot shorten them.
+const revokedElsewhere = `
+Services accept tokens of the revoked key until they fetch the key set again:
+  at the first token of the new key    go-oidc, HashiCorp cap and Vault, zitadel/oidc, aws-jwt-verify
+  within jwks_max_age                  Kubernetes API server
+  within 10 minutes                    jose, jwks-rsa, oauth4webapi, express-oauth2-jwt-bearer, get-jwks, PyJWT,
+                                       simplejwt with JWK_URL, Spring, Nimbus, Quarkus, Envoy
+  within 20 minutes, or a little more  jwx, Istio
+  within an hour                       keyfunc, mod_auth_openidc, SmallRye, AWS API Gateway
+  within 24 hours                      mod_oauth2, Microsoft.IdentityModel
+  after a restart or reload            HAProxy, fastify-jwt-jwks (a week), PyJWT with cache_keys
+Restart those that must not wait. Clients that do not fetch on an unknown kid (jwx,
+Envoy, Istio) refuse tokens of the new key until their next fetch.
+`
+
+// duration is a flag in the text form of the configuration: 24h, 30d.
+type duration time.Duration
+
+func durationFlag(cmd *cobra.Command, name, usage string) *duration {
+	d := new(duration)
+	cmd.Flags().Var(d, name, usage)
+	return d
+}
+
+func (d *duration) Set(text string) error {
+	parsed, err := configs.ParseDuration(text)
+	*d = duration(parsed)
+	return err
+}
+
+func (d *duration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return time.Duration(*d).String()
+}
+
+func (*duration) Type() string { return "DURATION" }

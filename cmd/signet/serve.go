@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"signet/configs"
+)
+
+func serveCommand(a *app) *cobra.Command {
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the issuer",
+		Long: `Run the issuer. The first start makes the data directory, the database, the
+sealing key and the first signing keys. SIGHUP reads the configuration again;
+SIGINT and SIGTERM let requests under way end, for 10 seconds at most.`,
+		Args: noArguments,
+	}
+	changed := configs.Flags(cmd.Flags())
+	cmd.Flags().BoolVar(&check, "check", false, "check the configuration, print what is wrong with it, and stop")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		load := func() (*configs.Config, error) { return a.load(changed()) }
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		for _, warning := range cfg.Warnings() {
+			fmt.Fprintf(a.err, "warning: %s\n", warning)
+		}
+		if check {
+			_, err := fmt.Fprintln(a.out, "the configuration is good")
+			return err
+		}
+		return a.serve(cmd.Context(), cfg, load)
+	}
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*configs.Config, error)) error {
+	level := new(slog.LevelVar)
+	s, err := newServer(ctx, serverOptions{Config: cfg, Log: newLog(a.err, cfg, level), Level: level})
+	if err != nil {
+		return err
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	a.greet(s)
+	return s.run(ctx, func(ctx context.Context) {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				s.reload(ctx, load)
+			}
+		}
+	})
+}
+
+// greet tells a person at a terminal what to type next.
+func (a *app) greet(s *server) {
+	dir := ""
+	if s.cfg.Data != configs.Default().Data {
+		dir = " --data " + s.cfg.Data
+	}
+	fmt.Fprintf(a.err, `signet serves %s on %s
+  keys   %s/.well-known/jwks.json
+  data   %s
+  next   signet users add NAME%s    in another terminal
+`, s.cfg.Issuer, s.address(), s.baseURL(), s.cfg.Data, dir)
+}
+
+func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, cfg)
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+func setLevel(level *slog.LevelVar, cfg *configs.Config) {
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		panic(err) // configs.Load admits only slog's names
+	}
+}

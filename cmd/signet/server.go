@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"signet/configs"
+	"signet/internal/control"
+	"signet/internal/store/boltstore"
+	"signet/internal/web"
+)
+
+// shutdownGrace is how long requests under way may take after a signal to stop.
+const shutdownGrace = 10 * time.Second
+
+// serverOptions are what a server is made of.
+type serverOptions struct {
+	Config *configs.Config
+	Log    *slog.Logger
+	// Level is the level of Log, changed by a reload; may be nil.
+	Level *slog.LevelVar
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// server is one running issuer: listening from newServer on, answering in run.
+type server struct {
+	cfg      *configs.Config
+	log      *slog.Logger
+	level    *slog.LevelVar
+	domains  *domains
+	listener net.Listener
+	http     *http.Server
+	control  *control.Server
+}
+
+// newServer takes the address first and the data directory then, so that a
+// server that cannot listen leaves nothing behind.
+func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
+	s := &server{cfg: opts.Config, log: opts.Log, level: opts.Level}
+	if s.listener, err = listen(s.cfg.Listen); err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx, opts.Now); err != nil {
+		return nil, errors.Join(err, s.listener.Close())
+	}
+	handler := web.NewHandler(web.Options{
+		URL:    s.cfg.Issuer,
+		Issuer: s.domains.issuer, SimpleJWT: s.cfg.Dialects.SimpleJWT,
+		Keys: s.domains.keys, MaxAge: func() time.Duration { return s.domains.keys.Policy().JWKSMaxAge },
+		Ready:       s.domains.ready,
+		Unavailable: storageFailed,
+		Now:         opts.Now, Log: s.log,
+	})
+	s.http = web.HTTPServer(handler, s.log)
+	return s, nil
+}
+
+func (s *server) open(ctx context.Context, now func() time.Time) (err error) {
+	if err := makeDataDir(s.cfg.Data); err != nil {
+		return err
+	}
+	if s.domains, err = openDomains(ctx, s.cfg, s.log, now); err != nil {
+		return err
+	}
+	if s.control, err = control.Listen(s.cfg.SocketPath(), s.domains.operator(), s.log); err != nil {
+		return errors.Join(err, s.domains.store.Close())
+	}
+	return nil
+}
+
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, hintedError{fmt.Errorf("%s is in use by another program, perhaps by a signet that runs already", address),
+			"stop that program, or choose another address: signet serve --listen 127.0.0.1:8081 --issuer http://127.0.0.1:8081"}
+	case errors.Is(err, syscall.EACCES):
+		return nil, hintedError{fmt.Errorf("this user may not listen on %s", address), "choose a port above 1023 with --listen"}
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// makeDataDir makes the directory for the owner alone, and refuses one that
+// others may look into: it holds the sealing key.
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		path, err := filepath.Abs(dir)
+		if err != nil {
+			path = dir
+		}
+		return hintedError{fmt.Errorf("others may look into the data directory %s (mode %04o)", dir, info.Mode().Perm()),
+			"chmod 700 " + path}
+	}
+	return nil
+}
+
+// storageFailed reports an error that says nothing about the request.
+func storageFailed(err error) bool {
+	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed)
+}
+
+func (s *server) address() string { return s.listener.Addr().String() }
+
+func (s *server) baseURL() string { return "http://" + s.address() }
+
+// run answers until ctx ends or a part fails, then lets requests under way end,
+// and closes the database last. extra runs beside it until then.
+func (s *server) run(ctx context.Context, extra func(context.Context)) error {
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	group.Go(s.control.Serve)
+	group.Go(func() error { s.domains.keys.Run(running); return nil })
+	group.Go(func() error { s.domains.issuer.Run(running); return nil })
+	if extra != nil {
+		group.Go(func() error { extra(running); return nil })
+	}
+	group.Go(func() error { <-running.Done(); return s.stop() })
+	return errors.Join(group.Wait(), s.domains.store.Close())
+}
+
+// stop ends the listeners. ctx has ended already: the grace has a clock of its own.
+func (s *server) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	s.log.Info("stopping; requests under way may end", "within", shutdownGrace)
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were cut off after %s: %w", shutdownGrace, err), s.http.Close())
+	}
+	return errors.Join(err, s.control.Shutdown(ctx))
+}
+
+// reload puts in force what a running server can take and says what it cannot.
+// A configuration with a fault changes nothing.
+func (s *server) reload(ctx context.Context, load func() (*configs.Config, error)) {
+	next, err := load()
+	if err != nil {
+		s.log.Error("reload: the configuration has faults; nothing was changed", "error", err)
+		return
+	}
+	reloadable, fixed := s.cfg.Diff(next)
+	for _, c := range fixed {
+		s.log.Warn("reload: this setting needs a restart", "key", c.Key, "in_force", c.Old, "configured", c.New)
+	}
+	merged := s.cfg.Reloaded(next)
+	if err := s.domains.apply(ctx, merged); err != nil {
+		s.log.Error("reload failed", "error", err)
+		return
+	}
+	s.cfg = merged
+	if s.level != nil {
+		setLevel(s.level, merged)
+	}
+	for _, c := range reloadable {
+		s.log.Info("reload: changed", "key", c.Key, "from", c.Old, "to", c.New)
+	}
+	s.log.Info("reload done", "changed", len(reloadable), "need_restart", len(fixed))
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"signet/internal/control"
+	"signet/users"
+)
+
+func usersCommand(a *app) *cobra.Command {
+	return group("users", "Add, list and change accounts",
+		usersAddCommand(a), usersListCommand(a), usersShowCommand(a), usersPasswdCommand(a),
+		usersEnableCommand(a), usersDisableCommand(a), usersRemoveCommand(a))
+}
+
+func usersAddCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Add an account",
+		Long:  "Add an account. The password is asked for twice, without echo; --password-stdin takes\none line from standard input instead. Names are the same in upper and lower case.",
+		Args:  oneArgument("user name"),
+	}
+	stdin := passwordFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		password, err := a.password(*stdin)
+		if err != nil {
+			return err
+		}
+		u, err := do(cmd.Context(), a, control.AddUser, control.Credentials{Name: args[0], Password: password})
+		if err != nil {
+			return err
+		}
+		return a.print(u, func(w io.Writer) {
+			fmt.Fprintf(w, "added %s, sub %s; the account can log in now\n", u.Name, u.ID)
+		})
+	}
+	return cmd
+}
+
+func usersListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the accounts", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := everyUser(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			return a.print(control.UserList{Users: all}, func(w io.Writer) {
+				columns(w, "NAME | SUB | STATE | CREATED", func(row func(...any)) {
+					for _, u := range all {
+						row(u.Name, u.ID, userState(u), clock(u.Created))
+					}
+				})
+			})
+		},
+	}
+}
+
+// everyUser gathers the pages of the list.
+func everyUser(ctx context.Context, a *app) (_ []control.User, err error) {
+	door, closeDoor, err := a.door(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeDoor()) }()
+	all := []control.User{}
+	for page := (control.Page{}); ; {
+		list, err := control.ListUsers.Do(ctx, door, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list.Users...)
+		if page.After = list.Next; list.Next == "" {
+			return all, nil
+		}
+	}
+}
+
+func userState(u control.User) string {
+	if u.Disabled {
+		return "disabled"
+	}
+	return "enabled"
+}
+
+func usersShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show an account", Args: oneArgument("user name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			u, err := do(cmd.Context(), a, control.ShowUser, control.UserName{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(u, func(w io.Writer) {
+				columns(w, "NAME | SUB | STATE | CREATED | PASSWORD CHANGED", func(row func(...any)) {
+					row(u.Name, u.ID, userState(u), clock(u.Created), clock(u.PasswordChanged))
+				})
+			})
+		},
+	}
+}
+
+func usersPasswdCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "passwd NAME", Short: "Give an account another password; its sessions end", Args: oneArgument("user name"),
+	}
+	stdin := passwordFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		password, err := a.password(*stdin)
+		if err != nil {
+			return err
+		}
+		changed, err := do(cmd.Context(), a, control.SetPassword, control.Credentials{Name: args[0], Password: password})
+		return a.printChanged(changed, err, "changed the password of")
+	}
+	return cmd
+}
+
+func usersEnableCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "enable NAME", Short: "Let an account log in again", Args: oneArgument("user name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			u, err := do(cmd.Context(), a, control.EnableUser, control.UserName{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(u, func(w io.Writer) { fmt.Fprintf(w, "enabled %s; the account can log in now\n", u.Name) })
+		},
+	}
+}
+
+func usersDisableCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "disable NAME", Short: "Refuse an account logins and refreshes; its sessions end", Args: oneArgument("user name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			changed, err := do(cmd.Context(), a, control.DisableUser, control.UserName{Name: args[0]})
+			return a.printChanged(changed, err, "disabled")
+		},
+	}
+}
+
+func usersRemoveCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove NAME", Short: "Delete an account; its sessions end", Args: oneArgument("user name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			changed, err := do(cmd.Context(), a, control.RemoveUser, control.UserName{Name: args[0]})
+			return a.printChanged(changed, err, "removed")
+		},
+	}
+}
+
+// printChanged says what was done to an account and what that means for tokens
+// that are out already.
+func (a *app) printChanged(changed control.ChangedUser, err error, done string) error {
+	if err != nil {
+		return err
+	}
+	return a.print(changed, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %s; %s ended\n", done, changed.User.Name, plural(changed.SessionsEnded, "session", "sessions"))
+		if changed.SessionsEnded > 0 {
+			fmt.Fprintln(w, "access tokens that are out already verify until they expire (tokens.access)")
+		}
+	})
+}
+
+func passwordFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("password-stdin", false, "read the password from standard input, one line")
+}
+
+// password asks for a new password. It is never an argument: arguments show in
+// process lists and in shell histories.
+func (a *app) password(fromStdin bool) (string, error) {
+	if fromStdin {
+		return readPasswordLine(a.in)
+	}
+	file, ok := a.in.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return "", hintedError{errors.New("standard input is not a terminal, so the password cannot be asked for"),
+			"add --password-stdin and give the password as one line on standard input"}
+	}
+	first, err := a.prompt(file, "Password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := a.prompt(file, "The same again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", errors.New("the two passwords differ; nothing was changed")
+	}
+	return first, users.CheckPassword(first)
+}
+
+func (a *app) prompt(file *os.File, text string) (string, error) {
+	fmt.Fprint(a.err, text)
+	password, err := term.ReadPassword(int(file.Fd()))
+	fmt.Fprintln(a.err)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return string(password), nil
+}
+
+// readPasswordLine takes the first line, without its end. It reads more than the
+// longest password and a line end, so that a longer one is refused and never cut.
+func readPasswordLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, users.MaxPasswordBytes+3)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	password := strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+	return password, users.CheckPassword(password)
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set when a release is built: -ldflags "-X main.version=1.2.3".
+var version = "devel"
+
+// build is what can be said of the program.
+type build struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func thisBuild() build {
+	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				b.Revision = s.Value
+			}
+		}
+	}
+	return b
+}
+
+func versionCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this program", Args: noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			b := thisBuild()
+			return a.print(b, func(w io.Writer) {
+				fmt.Fprintf(w, "signet %s", b.Version)
+				if b.Revision != "" {
+					fmt.Fprintf(w, " (%.12s)", b.Revision)
+				}
+				fmt.Fprintf(w, " %s %s\n", b.Go, b.Platform)
+			})
+		},
+	}
+}

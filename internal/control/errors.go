@@ -1,0 +1,49 @@
+package control
+
+import (
+	"errors"
+
+	"signet/issuer"
+	"signet/keystore"
+	"signet/users"
+)
+
+// Error is a refused or failed operation, as it is told at a terminal.
+type Error struct {
+	// Message says what is wrong, in a sentence.
+	Message string `json:"message"`
+	// Hint is what to type next; it may be empty.
+	Hint string `json:"hint,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// explain finds the hint for an error of the domains.
+func explain(err error) *Error {
+	return &Error{Message: err.Error(), Hint: hint(err)}
+}
+
+func hint(err error) string {
+	var pending *keystore.PendingError
+	var busy *users.BusyError
+	switch {
+	case errors.As(err, &pending):
+		return "signet keys rotate --alg " + pending.Alg + " --now    lets the pending key sign at once; services that have not fetched it refuse its tokens until they do"
+	case errors.Is(err, keystore.ErrTooSoon):
+		return "use a longer --in, or --now to let services refuse new tokens until they fetch the key set"
+	case errors.Is(err, keystore.ErrNoKey), errors.Is(err, keystore.ErrRevoked):
+		return "signet keys list    shows the keys"
+	case errors.Is(err, keystore.ErrAlgorithm):
+		return "name it under keys.algorithms in the configuration first"
+	case errors.Is(err, users.ErrExists):
+		return "signet users passwd NAME    gives an account another password"
+	case errors.Is(err, users.ErrNotFound):
+		return "signet users list    shows the accounts"
+	case errors.Is(err, issuer.ErrNoSession):
+		return "signet sessions list    shows the sessions"
+	case errors.As(err, &busy):
+		return "try again in a moment"
+	default:
+		return ""
+	}
+}

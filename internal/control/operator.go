@@ -1,0 +1,224 @@
+// Package control is what an operator does, whether or not a server runs.
+//
+// An [Operator] has the operations; each is an [Op] of the table in ops.go. A
+// running server owns the database and answers operations on a unix socket
+// ([Server]); without one a command opens the database and calls the same
+// Operator itself. A command sees only a [Door] and cannot tell the two apart.
+//
+// The package refuses callers on the socket that are not of the server's own
+// user, and it hands out no password, hash or private key.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"signet/issuer"
+	"signet/keystore"
+	"signet/users"
+)
+
+// Operator does what operators ask, on the domains of one issuer.
+type Operator struct {
+	Users  *users.Directory
+	Keys   *keystore.Manager
+	Issuer *issuer.Issuer
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+func (o *Operator) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
+}
+
+// User is what may be told of an account.
+type User struct {
+	ID              string    `json:"id"`
+	Name            string    `json:"name"`
+	Disabled        bool      `json:"disabled"`
+	Created         time.Time `json:"created"`
+	PasswordChanged time.Time `json:"password_changed"`
+}
+
+func viewUser(u users.User) User {
+	return User{ID: u.ID, Name: u.Name, Disabled: u.Disabled, Created: u.Created, PasswordChanged: u.PasswordChanged}
+}
+
+// Credentials name an account and give its new password.
+type Credentials struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+// UserName names an account.
+type UserName struct {
+	Name string `json:"name"`
+}
+
+// ChangedUser is an account after a change that ended its sessions.
+type ChangedUser struct {
+	User          User `json:"user"`
+	SessionsEnded int  `json:"sessions_ended"`
+}
+
+// Page asks for a part of a list: what comes after the given place.
+type Page struct {
+	After string `json:"after,omitempty"`
+	Limit int    `json:"limit,omitempty"`
+}
+
+// maxPage bounds a page; 0 asks for it.
+const maxPage = 1000
+
+func (p Page) limit() int {
+	if p.Limit <= 0 || p.Limit > maxPage {
+		return maxPage
+	}
+	return p.Limit
+}
+
+// UserList is a page of accounts; Next is the place of the next page, empty at
+// the end.
+type UserList struct {
+	Users []User `json:"users"`
+	Next  string `json:"next,omitempty"`
+}
+
+func (o *Operator) addUser(ctx context.Context, in Credentials) (User, error) {
+	u, err := o.Users.Create(ctx, in.Name, in.Password)
+	return viewUser(u), err
+}
+
+func (o *Operator) listUsers(ctx context.Context, in Page) (UserList, error) {
+	found, err := o.Users.List(ctx, in.After, in.limit())
+	list := UserList{Users: make([]User, 0, len(found))}
+	for _, u := range found {
+		list.Users = append(list.Users, viewUser(u))
+	}
+	if len(found) == in.limit() {
+		list.Next = found[len(found)-1].Name
+	}
+	return list, err
+}
+
+func (o *Operator) showUser(ctx context.Context, in UserName) (User, error) {
+	u, err := o.Users.ByName(ctx, in.Name)
+	return viewUser(u), err
+}
+
+func (o *Operator) setPassword(ctx context.Context, in Credentials) (ChangedUser, error) {
+	return o.endSessionsOf(ctx)(o.Users.SetPassword(ctx, in.Name, in.Password))
+}
+
+func (o *Operator) enableUser(ctx context.Context, in UserName) (User, error) {
+	u, err := o.Users.Enable(ctx, in.Name)
+	return viewUser(u), err
+}
+
+func (o *Operator) disableUser(ctx context.Context, in UserName) (ChangedUser, error) {
+	return o.endSessionsOf(ctx)(o.Users.Disable(ctx, in.Name))
+}
+
+func (o *Operator) removeUser(ctx context.Context, in UserName) (ChangedUser, error) {
+	return o.endSessionsOf(ctx)(o.Users.Remove(ctx, in.Name))
+}
+
+// endSessionsOf ends what rests on an account's former state, once that has
+// changed: a session that begins in between meets the new one.
+func (o *Operator) endSessionsOf(ctx context.Context) func(users.User, error) (ChangedUser, error) {
+	return func(u users.User, err error) (ChangedUser, error) {
+		if err != nil {
+			return ChangedUser{}, err
+		}
+		n, err := o.Issuer.EndSubject(ctx, u.ID)
+		return ChangedUser{User: viewUser(u), SessionsEnded: n}, err
+	}
+}
+
+// KeyList is every key the issuer still knows.
+type KeyList struct {
+	Keys []keystore.Info `json:"keys"`
+	Now  time.Time       `json:"now"`
+}
+
+// KeyID names a key.
+type KeyID struct {
+	KID string `json:"kid"`
+}
+
+// Rotation asks for new keys; see keystore.RotateRequest.
+type Rotation struct {
+	Alg    string        `json:"alg,omitempty"`
+	In     time.Duration `json:"in,omitempty"`
+	Now    bool          `json:"now,omitempty"`
+	DryRun bool          `json:"dry_run,omitempty"`
+}
+
+// Rotated says which keys take over from which.
+type Rotated struct {
+	Takeovers []keystore.Takeover `json:"takeovers"`
+	DryRun    bool                `json:"dry_run"`
+	Now       time.Time           `json:"now"`
+}
+
+// Revocation asks to take a key out of use.
+type Revocation struct {
+	KID    string `json:"kid"`
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
+// RevokedKey says which key takes over from the revoked one.
+type RevokedKey struct {
+	keystore.Takeover
+	SessionsEnded int       `json:"sessions_ended"`
+	DryRun        bool      `json:"dry_run"`
+	Now           time.Time `json:"now"`
+}
+
+func (o *Operator) listKeys(context.Context, struct{}) (KeyList, error) {
+	return KeyList{Keys: o.Keys.Keys(), Now: o.now()}, nil
+}
+
+func (o *Operator) showKey(_ context.Context, in KeyID) (keystore.Info, error) {
+	for _, k := range o.Keys.Keys() {
+		if k.KID == in.KID {
+			return k, nil
+		}
+	}
+	return keystore.Info{}, noKey(in.KID)
+}
+
+func (o *Operator) rotateKeys(ctx context.Context, in Rotation) (Rotated, error) {
+	req := keystore.RotateRequest{Alg: in.Alg, In: in.In, Now: in.Now}
+	takeovers, err := o.Keys.Rotate(ctx, req, in.DryRun)
+	return Rotated{Takeovers: takeovers, DryRun: in.DryRun, Now: o.now()}, err
+}
+
+// revokeKey ends the sessions after the key: their tokens no longer verify from
+// then on, whether or not the records are gone yet.
+func (o *Operator) revokeKey(ctx context.Context, in Revocation) (RevokedKey, error) {
+	takeover, err := o.Keys.Revoke(ctx, in.KID, in.DryRun)
+	out := RevokedKey{Takeover: takeover, DryRun: in.DryRun, Now: o.now()}
+	if err != nil || in.DryRun {
+		return out, err
+	}
+	out.SessionsEnded, err = o.Issuer.EndSignedBy(ctx, in.KID)
+	return out, err
+}
+
+// PublishedSet is the JWK Set of the instant, as it is served.
+type PublishedSet struct {
+	Set json.RawMessage `json:"set"`
+}
+
+func (o *Operator) keySet(context.Context, struct{}) (PublishedSet, error) {
+	doc, err := o.Keys.Document(o.now())
+	if err != nil {
+		return PublishedSet{}, err
+	}
+	return PublishedSet{Set: doc.Body()}, nil
+}

@@ -1,0 +1,92 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Op is one operation: a name on the wire, and the types that go in and come out.
+type Op[In, Out any] struct {
+	name string
+	do   func(*Operator, context.Context, In) (Out, error)
+}
+
+// Name is what a person calls the operation: "users add".
+func (op Op[In, Out]) Name() string { return op.name }
+
+// The operations. An operation that is here is reachable; one that is not does
+// not exist.
+var (
+	AddUser      = define("users add", (*Operator).addUser)
+	ListUsers    = define("users list", (*Operator).listUsers)
+	ShowUser     = define("users show", (*Operator).showUser)
+	SetPassword  = define("users passwd", (*Operator).setPassword)
+	EnableUser   = define("users enable", (*Operator).enableUser)
+	DisableUser  = define("users disable", (*Operator).disableUser)
+	RemoveUser   = define("users remove", (*Operator).removeUser)
+	ListKeys     = define("keys list", (*Operator).listKeys)
+	ShowKey      = define("keys show", (*Operator).showKey)
+	RotateKeys   = define("keys rotate", (*Operator).rotateKeys)
+	RevokeKey    = define("keys revoke", (*Operator).revokeKey)
+	GetKeySet    = define("jwks", (*Operator).keySet)
+	ListSessions = define("sessions list", (*Operator).listSessions)
+	EndSessions  = define("sessions end", (*Operator).endSessions)
+	JudgeToken   = define("token inspect", (*Operator).judgeToken)
+)
+
+// operations is the table by name, filled by define.
+var operations = map[string]func(*Operator, context.Context, []byte) (any, error){}
+
+func define[In, Out any](name string, do func(*Operator, context.Context, In) (Out, error)) Op[In, Out] {
+	operations[name] = func(o *Operator, ctx context.Context, request []byte) (any, error) {
+		var in In
+		dec := json.NewDecoder(bytes.NewReader(request))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&in); err != nil && err != io.EOF {
+			return nil, fmt.Errorf("%s: the request cannot be read: %w", name, err)
+		}
+		return do(o, ctx, in)
+	}
+	return Op[In, Out]{name: name, do: do}
+}
+
+// Door is where operations go: to a running server, or to an Operator here.
+type Door interface {
+	// call does the operation by name. An error of the operation is an *Error.
+	call(ctx context.Context, name string, in any) ([]byte, error)
+}
+
+// Do asks for the operation behind the door. An error that the operation itself
+// reports is an *Error, with the same text whichever door it came through.
+func (op Op[In, Out]) Do(ctx context.Context, door Door, in In) (Out, error) {
+	var out Out
+	answer, err := door.call(ctx, op.name, in)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(answer, &out); err != nil {
+		return out, fmt.Errorf("%s: the answer cannot be read: %w", op.name, err)
+	}
+	return out, nil
+}
+
+// Local is the door to an Operator in this process. Requests and answers take the
+// same form as on the socket, so that both doors do the same.
+func Local(o *Operator) Door { return local{o} }
+
+type local struct{ operator *Operator }
+
+func (l local) call(ctx context.Context, name string, in any) ([]byte, error) {
+	request, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	out, err := operations[name](l.operator, ctx, request)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return json.Marshal(out)
+}

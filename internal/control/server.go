@@ -1,0 +1,130 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// requestLimit bounds a request on the socket, in bytes.
+const requestLimit = 1 << 20
+
+// Server answers operations on a unix socket.
+type Server struct {
+	listener net.Listener
+	http     http.Server
+}
+
+// Listen takes the socket at path, with mode 0600. The caller must own the
+// database: a socket that is found there then has no server and is replaced.
+func Listen(path string, o *Operator, log *slog.Logger) (*Server, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove the socket of an earlier server: %w", err)
+	}
+	listener, err := listenUnix(path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("protect %s: %w", path, err)
+	}
+	s := &Server{listener: sameUser{Listener: listener, log: log}}
+	s.http = http.Server{
+		Handler:           handler{operator: o, log: log},
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		MaxHeaderBytes:    8 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return s, nil
+}
+
+// Serve answers until Shutdown; it then returns nil.
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// Shutdown lets operations under way end, until ctx does, and removes the socket.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+// sameUser accepts only connections of processes of the server's own user, or of
+// root: the mode of the socket says the same, and not every system looks at it.
+type sameUser struct {
+	net.Listener
+	log *slog.Logger
+}
+
+func (l sameUser) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		uid, err := peerUID(conn.(*net.UnixConn))
+		if err == nil && (uid == os.Geteuid() || uid == 0) {
+			return conn, nil
+		}
+		l.log.Warn("refused a connection to the control socket", "peer_uid", uid, "error", err)
+		conn.Close()
+	}
+}
+
+type handler struct {
+	operator *Operator
+	log      *slog.Logger
+}
+
+// pathPrefix carries the version of the protocol.
+const pathPrefix = "/v1/"
+
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.ReplaceAll(strings.TrimPrefix(r.URL.Path, pathPrefix), "/", " ")
+	op, ok := operations[name]
+	if r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, pathPrefix) || !ok {
+		reply(w, http.StatusNotFound, &Error{
+			Message: fmt.Sprintf("the running server does not know %q", name),
+			Hint:    "signet version    on both sides: the server may be older than this command",
+		})
+		return
+	}
+	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, requestLimit))
+	if err != nil {
+		reply(w, http.StatusBadRequest, &Error{Message: "the request is too large or broke off"})
+		return
+	}
+	out, err := op(h.operator, r.Context(), request)
+	if err != nil {
+		h.log.Info("operator's command refused", "op", name, "error", err)
+		reply(w, http.StatusUnprocessableEntity, explain(err))
+		return
+	}
+	h.log.Debug("operator's command", "op", name)
+	reply(w, http.StatusOK, out)
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(`{"message":"the answer cannot be encoded"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(text)
+}

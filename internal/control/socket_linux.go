@@ -1,0 +1,83 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxSocketPath is what sun_path holds (unix(7)).
+const maxSocketPath = 107
+
+// shortPath reaches a socket in a directory with a long name through the
+// directory's descriptor. The caller calls done once the socket is reached.
+func shortPath(path string) (short string, done func(), err error) {
+	if len(path) <= maxSocketPath {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	short = fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	return short, func() { dir.Close() }, nil
+}
+
+// removingListener removes the socket by its own path, which a short one does
+// not name for ever.
+type removingListener struct {
+	*net.UnixListener
+	path string
+}
+
+func (l removingListener) Close() error {
+	err := l.UnixListener.Close()
+	os.Remove(l.path)
+	return err
+}
+
+func listenUnix(path string) (net.Listener, error) {
+	short, done, err := shortPath(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	return removingListener{UnixListener: l, path: path}, nil
+}
+
+func dialUnix(ctx context.Context, path string) (net.Conn, error) {
+	short, done, err := shortPath(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return new(net.Dialer).DialContext(ctx, "unix", short)
+}
+
+// peerUID asks the kernel who is at the other end (SO_PEERCRED, unix(7)).
+func peerUID(conn *net.UnixConn) (int, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var cred *unix.Ucred
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return -1, err
+	}
+	if failed != nil {
+		return -1, failed
+	}
+	return int(cred.Uid), nil
+}
