@@ -1,0 +1,139 @@
+package boltstore
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"signet/issuer"
+	"signet/users"
+)
+
+// Records are CBOR maps with integer keys (RFC 8949): small, and a field can be
+// added without touching the old records. A number is never used again.
+
+type userRecord struct {
+	Name            string `cbor:"1,keyasint"`
+	Hash            string `cbor:"2,keyasint"`
+	Disabled        bool   `cbor:"3,keyasint,omitempty"`
+	Created         int64  `cbor:"4,keyasint"`
+	PasswordChanged int64  `cbor:"5,keyasint"`
+	Version         uint64 `cbor:"6,keyasint"`
+}
+
+// sessionRecord is what every refresh rewrites, so it is kept small: some 160
+// bytes.
+type sessionRecord struct {
+	Subject    []byte `cbor:"1,keyasint"`
+	Client     string `cbor:"2,keyasint,omitempty"`
+	Created    int64  `cbor:"3,keyasint"`
+	Rotated    int64  `cbor:"4,keyasint"`
+	Expires    int64  `cbor:"5,keyasint"`
+	Ends       int64  `cbor:"6,keyasint"`
+	Generation uint64 `cbor:"7,keyasint,omitempty"`
+	Current    []byte `cbor:"8,keyasint"`
+	Previous   []byte `cbor:"9,keyasint,omitempty"`
+	KID        string `cbor:"10,keyasint,omitempty"`
+}
+
+// decoding accepts any bytes in a text: the store gives back what it was given.
+var decoding = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+func encodeUser(u users.User) ([]byte, error) {
+	return cbor.Marshal(userRecord{
+		Name: u.Name, Hash: u.Hash, Disabled: u.Disabled, Version: u.Version,
+		Created: u.Created.UnixMilli(), PasswordChanged: u.PasswordChanged.UnixMilli(),
+	})
+}
+
+func decodeUser(id string, b []byte) (users.User, error) {
+	var r userRecord
+	if err := decode(b, &r); err != nil {
+		return users.User{}, err
+	}
+	return users.User{
+		ID: id, Name: r.Name, Hash: r.Hash, Disabled: r.Disabled, Version: r.Version,
+		Created: instant(r.Created), PasswordChanged: instant(r.PasswordChanged),
+	}, nil
+}
+
+func encodeSession(s issuer.Session) ([]byte, error) {
+	return cbor.Marshal(sessionRecord{
+		Subject: packID(s.Subject), Client: s.Client, KID: s.KID, Generation: s.Generation,
+		Created: s.Created.UnixMilli(), Rotated: s.Rotated.UnixMilli(),
+		Expires: s.Expires.UnixMilli(), Ends: s.Ends.UnixMilli(),
+		Current: packID(s.Current), Previous: packID(s.Previous),
+	})
+}
+
+func decodeSession(id string, b []byte) (issuer.Session, error) {
+	var r sessionRecord
+	if err := decode(b, &r); err != nil {
+		return issuer.Session{}, err
+	}
+	return issuer.Session{
+		ID: id, Subject: unpackID(r.Subject), Client: r.Client, KID: r.KID, Generation: r.Generation,
+		Created: instant(r.Created), Rotated: instant(r.Rotated),
+		Expires: instant(r.Expires), Ends: instant(r.Ends),
+		Current: unpackID(r.Current), Previous: unpackID(r.Previous),
+	}, nil
+}
+
+func decode(b []byte, record any) error {
+	if err := decoding.Unmarshal(b, record); err != nil {
+		return fmt.Errorf("%w: a record cannot be read: %v: restore a backup", ErrStorage, err)
+	}
+	return nil
+}
+
+func instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// How packID wrote an identifier: its first byte.
+const (
+	packedText = iota
+	packedHex
+)
+
+// packID writes 32 lower-case hexadecimal digits, as all identifiers are, in
+// 16 bytes, and any other text as it is.
+func packID(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	if isHex32(s) {
+		b, _ := hex.AppendDecode([]byte{packedHex}, []byte(s))
+		return b
+	}
+	return append([]byte{packedText}, s...)
+}
+
+func unpackID(b []byte) string {
+	switch {
+	case len(b) == 0:
+		return ""
+	case b[0] == packedHex:
+		return hex.EncodeToString(b[1:])
+	default:
+		return string(b[1:])
+	}
+}
+
+func isHex32(s string) bool {
+	if len(s) != 32 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,171 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"signet/users"
+)
+
+func sampleUser(n int) users.User {
+	return users.User{
+		ID: hex32('a', n), Name: fmt.Sprintf("user-%03d", n),
+		Hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g", Disabled: n%2 == 1,
+		Created: start.Truncate(time.Second), PasswordChanged: start.Add(time.Hour).Truncate(time.Second),
+	}
+}
+
+func testUserRoundTrip(t *testing.T, s Store) {
+	odd := sampleUser(2)
+	odd.ID, odd.Name = "not hex32", "käthe\x00müller \xff"
+	odd.Created = odd.Created.In(time.FixedZone("elsewhere", 3600))
+	for _, want := range []users.User{sampleUser(1), odd} {
+		want.Version = 77 // ignored: a new record is Version 1
+		must(t, s.CreateUser(t.Context(), want))
+		want.Version = 1
+		byName, err := s.UserByName(t.Context(), want.Name)
+		must(t, err)
+		wantEqual(t, "by name", byName, want)
+		byID, err := s.UserByID(t.Context(), want.ID)
+		must(t, err)
+		wantEqual(t, "by id", byID, want)
+		wantUTC(t, want.Name, byID.Created, byID.PasswordChanged)
+	}
+}
+
+func testUserExists(t *testing.T, s Store) {
+	must(t, s.CreateUser(t.Context(), sampleUser(1)))
+	sameName, sameID := sampleUser(2), sampleUser(3)
+	sameName.Name, sameID.ID = sampleUser(1).Name, sampleUser(1).ID
+	wantErr(t, "same name", s.CreateUser(t.Context(), sameName), users.ErrExists)
+	wantErr(t, "same id", s.CreateUser(t.Context(), sameID), users.ErrExists)
+	// Neither left a trace.
+	wantErr(t, "id of the refused", err2(s.UserByID(t.Context(), sameName.ID)), users.ErrNotFound)
+	wantErr(t, "name of the refused", err2(s.UserByName(t.Context(), sameID.Name)), users.ErrNotFound)
+}
+
+func testUserNotFound(t *testing.T, s Store) {
+	u := sampleUser(1)
+	for _, id := range []string{u.ID, ""} {
+		u.ID = id
+		wantErr(t, "UserByID", err2(s.UserByID(t.Context(), id)), users.ErrNotFound)
+		wantErr(t, "UserByName", err2(s.UserByName(t.Context(), id)), users.ErrNotFound)
+		wantErr(t, "UpdateUser", s.UpdateUser(t.Context(), u), users.ErrNotFound)
+		wantErr(t, "RemoveUser", s.RemoveUser(t.Context(), id), users.ErrNotFound)
+	}
+	all, err := s.Users(t.Context(), "", 10)
+	must(t, err)
+	if len(all) != 0 {
+		t.Errorf("an empty store lists %d users", len(all))
+	}
+}
+
+func testUserUpdate(t *testing.T, s Store) {
+	must(t, s.CreateUser(t.Context(), sampleUser(1)))
+	u, err := s.UserByID(t.Context(), sampleUser(1).ID)
+	must(t, err)
+	u.Hash, u.Disabled, u.PasswordChanged = "$other", !u.Disabled, u.PasswordChanged.Add(time.Hour)
+	must(t, s.UpdateUser(t.Context(), u))
+	wantErr(t, "the version already replaced", s.UpdateUser(t.Context(), u), users.ErrConflict)
+	u.Version = 2
+	renamed := u
+	renamed.Name = "somebody-else"
+	wantErr(t, "another name", s.UpdateUser(t.Context(), renamed), users.ErrConflict)
+	ahead := u
+	ahead.Version = 3
+	wantErr(t, "a version never stored", s.UpdateUser(t.Context(), ahead), users.ErrConflict)
+	got, err := s.UserByName(t.Context(), u.Name)
+	must(t, err)
+	wantEqual(t, "user", got, u)
+	wantErr(t, "the other name", err2(s.UserByName(t.Context(), renamed.Name)), users.ErrNotFound)
+}
+
+func testUserRemove(t *testing.T, s Store) {
+	u, other := sampleUser(1), sampleUser(2)
+	must(t, s.CreateUser(t.Context(), u))
+	must(t, s.CreateUser(t.Context(), other))
+	must(t, s.RemoveUser(t.Context(), u.ID))
+	wantErr(t, "again", s.RemoveUser(t.Context(), u.ID), users.ErrNotFound)
+	wantErr(t, "by name", err2(s.UserByName(t.Context(), u.Name)), users.ErrNotFound)
+	wantErr(t, "by id", err2(s.UserByID(t.Context(), u.ID)), users.ErrNotFound)
+
+	successor := sampleUser(3)
+	successor.Name = u.Name
+	must(t, s.CreateUser(t.Context(), successor))
+	got, err := s.UserByName(t.Context(), u.Name)
+	must(t, err)
+	successor.Version = 1
+	wantEqual(t, "the next with this name", got, successor)
+	must(t, err2(s.UserByID(t.Context(), other.ID)))
+}
+
+func testUserPages(t *testing.T, s Store) {
+	names := []string{"Z", "a", "a\x00", "a\x00b", "aa", "b", "z", "é", "\xff"}
+	for i, name := range slices.Backward(names) {
+		u := sampleUser(i)
+		u.Name = name
+		must(t, s.CreateUser(t.Context(), u))
+	}
+	for limit := 1; limit <= len(names)+1; limit++ {
+		var got []string
+		for after := ""; ; {
+			page, err := s.Users(t.Context(), after, limit)
+			must(t, err)
+			for _, u := range page {
+				after = u.Name
+				got = append(got, u.Name)
+			}
+			if len(page) > limit {
+				t.Fatalf("a page of %d with limit %d", len(page), limit)
+			}
+			if len(page) < limit {
+				break
+			}
+		}
+		wantEqual(t, fmt.Sprintf("names in pages of %d", limit), got, names)
+	}
+	page, err := s.Users(t.Context(), "aaa", 2) // not itself a name
+	must(t, err)
+	wantEqual(t, "first after aaa", page[0].Name, "b")
+}
+
+func testUserCreateRace(t *testing.T, s Store) {
+	errs := together(64, func(i int) error {
+		u := sampleUser(i)
+		u.Name = "same"
+		return s.CreateUser(t.Context(), u)
+	})
+	wantOne(t, errs, users.ErrExists)
+	winner := slices.Index(errs, nil)
+	got, err := s.UserByName(t.Context(), "same")
+	must(t, err)
+	wantEqual(t, "the account", got.ID, sampleUser(winner).ID)
+	all, err := s.Users(t.Context(), "", 100)
+	must(t, err)
+	wantEqual(t, "how many", len(all), 1)
+	for i := range 64 {
+		if i != winner {
+			wantErr(t, "a loser", err2(s.UserByID(t.Context(), sampleUser(i).ID)), users.ErrNotFound)
+		}
+	}
+}
+
+func testUserUpdateRace(t *testing.T, s Store) {
+	must(t, s.CreateUser(t.Context(), sampleUser(1)))
+	for round := range 20 {
+		read, err := s.UserByID(t.Context(), sampleUser(1).ID)
+		must(t, err)
+		errs := together(16, func(i int) error {
+			mine := read
+			mine.Hash = fmt.Sprint("$", i)
+			return s.UpdateUser(t.Context(), mine)
+		})
+		wantOne(t, errs, users.ErrConflict)
+		got, err := s.UserByID(t.Context(), read.ID)
+		must(t, err)
+		read.Hash, read.Version = fmt.Sprint("$", slices.Index(errs, nil)), uint64(round+2)
+		wantEqual(t, "the winner's record", got, read)
+	}
+}
