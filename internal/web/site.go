@@ -1,0 +1,119 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"signet/internal/web/problem"
+	"signet/jwks"
+)
+
+// Paths outside of the dialects.
+const (
+	pathJWKS  = "/.well-known/jwks.json"
+	pathAlive = "/healthz"
+	pathReady = "/readyz"
+)
+
+// site is the routes that belong to no dialect.
+type site struct {
+	opts   Options
+	errors problem.Renderer
+
+	checking sync.Mutex // held while readiness is checked; guards the two below
+	checked  time.Time
+	notReady error
+}
+
+func (s *site) mount(r *mux.Router) {
+	read := func(path string, h http.Handler) {
+		r.Handle(path, h).Methods(http.MethodGet, http.MethodHead)
+	}
+	read(pathJWKS, &jwks.Handler{Source: s.opts.Keys, MaxAge: s.opts.MaxAge, Now: s.opts.Now, Error: s.noKeys})
+	r.HandleFunc(pathJWKS, preflight).Methods(http.MethodOptions)
+	read(pathAlive, http.HandlerFunc(s.alive))
+	read(pathReady, http.HandlerFunc(s.ready))
+	read("/", http.HandlerFunc(s.index))
+}
+
+// preflight lets scripts of any origin read the key set with any header
+// (https://fetch.spec.whatwg.org/#http-cors-protocol).
+func preflight(w http.ResponseWriter, _ *http.Request) {
+	header := w.Header()
+	header.Set("Allow", "GET, HEAD, OPTIONS")
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Access-Control-Allow-Methods", "GET, HEAD")
+	header.Set("Access-Control-Allow-Headers", "*")
+	header.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *site) noKeys(w http.ResponseWriter, r *http.Request, err error) {
+	s.errors.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Cause: err,
+		Detail: "The key set is not available; try again.", RetryAfter: time.Second})
+}
+
+// status is the answer to probes.
+type status struct {
+	Status string `json:"status"`
+}
+
+func (s *site) alive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	problem.WriteJSON(w, http.StatusOK, status{"ok"})
+}
+
+func (s *site) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.checkReady(r.Context()); err != nil {
+		s.errors.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Cause: err,
+			Detail: "Not ready: tokens cannot be signed and stored now.", RetryAfter: readyFor})
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	problem.WriteJSON(w, http.StatusOK, status{"ready"})
+}
+
+// A check of readiness may take readyTimeout, and its result holds for readyFor:
+// it may cost a write, and anyone may ask.
+const (
+	readyTimeout = 2 * time.Second
+	readyFor     = time.Second
+)
+
+// checkReady does not end with the request that began it: others share the result.
+func (s *site) checkReady(ctx context.Context) error {
+	if s.opts.Ready == nil {
+		return nil
+	}
+	s.checking.Lock()
+	defer s.checking.Unlock()
+	if !s.checked.IsZero() && time.Since(s.checked) < readyFor {
+		return s.notReady
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
+	defer cancel()
+	s.notReady = s.opts.Ready(ctx)
+	s.checked = time.Now()
+	return s.notReady
+}
+
+// index is for the person who opens the issuer in a browser.
+func (s *site) index(w http.ResponseWriter, _ *http.Request) {
+	type index struct {
+		Issuer string `json:"issuer"`
+		JWKS   string `json:"jwks_uri"`
+		Token  string `json:"token,omitempty"`
+		Alive  string `json:"alive"`
+		Ready  string `json:"ready"`
+	}
+	url := s.opts.URL
+	body := index{Issuer: url, JWKS: url + pathJWKS, Alive: url + pathAlive, Ready: url + pathReady}
+	if s.opts.SimpleJWT {
+		body.Token = url + "/api/token/"
+	}
+	problem.WriteJSON(w, http.StatusOK, body)
+}

@@ -1,0 +1,81 @@
+// Package web is every byte that leaves Signet over TCP.
+//
+// Start at [NewHandler]: it puts what all responses need around one router, on
+// which the dialects mount their routes. Each dialect is a package below this one;
+// package problem renders what goes wrong in any of them.
+//
+// The package refuses to learn from a request who the issuer is (Host, Forwarded,
+// X-Forwarded-*), to take a request id from a stranger, to redirect, and to read
+// a body without a limit.
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"signet/internal/web/problem"
+	"signet/internal/web/simplejwt"
+	"signet/jwks"
+)
+
+// Options are what NewHandler serves.
+type Options struct {
+	// URL is the issuer: the iss claim, and where links lead.
+	URL string
+	// Issuer answers the /api/token/ dialect, which is served if SimpleJWT is set.
+	Issuer    simplejwt.Issuer
+	SimpleJWT bool
+	// Keys has the key set, which caches may keep for MaxAge.
+	Keys   jwks.Source
+	MaxAge func() time.Duration
+	// Ready reports why tokens could not be signed and stored now; nil means
+	// that they always can.
+	Ready func(ctx context.Context) error
+	// Unavailable reports whether an error is a failure of the storage: 503.
+	Unavailable func(error) bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log receives failed requests, and at debug level the others; nil means
+	// slog.Default().
+	Log *slog.Logger
+}
+
+// maxBody is the most that any route reads of a body.
+const maxBody = 64 << 10
+
+// NewHandler returns the handler of the public listener.
+func NewHandler(opts Options) http.Handler {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	errors := problem.Renderer{Unavailable: opts.Unavailable}
+	outer := &envelope{next: newRouter(opts, errors), errors: errors, log: opts.Log,
+		https: strings.HasPrefix(opts.URL, "https://")}
+	return outer
+}
+
+func newRouter(opts Options, errors problem.Renderer) *mux.Router {
+	router := mux.NewRouter().SkipClean(true) // a path is right or wrong; no redirect
+	router.Use(nameRoute)
+	(&unmatched{router: router, errors: errors}).mount()
+	(&site{opts: opts, errors: errors}).mount(router)
+	if opts.SimpleJWT {
+		(&simplejwt.Handler{Issuer: opts.Issuer, Errors: errors}).Mount(router)
+	}
+	return router
+}
+
+// nameRoute tells the log which route matched.
+func nameRoute(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if route := mux.CurrentRoute(r); route != nil {
+			problem.RecordOf(r.Context()).Route, _ = route.GetPathTemplate()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
