@@ -212,6 +212,9 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, now time.Tim
 	if err != nil {
 		return Tokens{}, err
 	}
+	if stored.Subject != c.Subject {
+		return Tokens{}, ErrNoSession
+	}
 	switch outcome {
 	case Advanced:
 		return tokens, nil

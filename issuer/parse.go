@@ -78,7 +78,9 @@ func readClaims(payload []byte) (*Claims, error) {
 			return nil, invalid(fmt.Errorf("%w: %s", ErrClaim, f.name))
 		}
 	}
-	for name, seconds := range map[string]int64{"exp": claims.Expires, "iat": claims.IssuedAt, "nbf": claims.NotBefore} {
+	for name, seconds := range map[string]int64{
+		"exp": claims.Expires, "iat": claims.IssuedAt, "nbf": claims.NotBefore, "session_exp": claims.SessionEnds,
+	} {
 		if seconds < 0 || seconds > maxNumericDate {
 			return nil, invalid(fmt.Errorf("%w: %s", ErrClaim, name))
 		}
@@ -106,6 +108,7 @@ func (i *Issuer) checkClaims(c *Claims, typ string, now time.Time) error {
 		if !slices.Equal(c.Audience, Audience{p.URL}) {
 			return invalid(fmt.Errorf("%w: %.200q", ErrAudience, c.Audience))
 		}
+		return c.checkSession()
 	case c.Kind == KindAccess && (typ == TypJWT || typ == TypAccess):
 		ours := p.audience()
 		if !slices.ContainsFunc(c.Audience, func(a string) bool { return slices.Contains(ours, a) }) {
@@ -113,6 +116,18 @@ func (i *Issuer) checkClaims(c *Claims, typ string, now time.Time) error {
 		}
 	default:
 		return ErrWrongType
+	}
+	return nil
+}
+
+// checkSession refuses a refresh token that does not say which session it is of, or
+// when that ends.
+func (c *Claims) checkSession() error {
+	switch {
+	case c.Session == "":
+		return invalid(&MissingClaimError{Claim: "sid"})
+	case c.SessionEnds == 0:
+		return invalid(&MissingClaimError{Claim: "session_exp"})
 	}
 	return nil
 }
@@ -125,8 +140,6 @@ func (i *Issuer) parseRefresh(text string, now time.Time) (*Claims, error) {
 		return nil, err
 	case c.Kind != KindRefresh:
 		return nil, ErrWrongType
-	case c.Session == "":
-		return nil, invalid(&MissingClaimError{Claim: "sid"})
 	}
 	return c, nil
 }

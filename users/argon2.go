@@ -81,6 +81,9 @@ var errHash = errors.New("not an argon2id PHC string within the limits")
 
 // parsePHC reads $argon2id$v=19$m=..,t=..,p=..$salt$key and checks its cost.
 func parsePHC(text string) (phc, error) {
+	if strings.ContainsAny(text, "\r\n") { // encoding/base64 skips them
+		return phc{}, errHash
+	}
 	parts := strings.Split(text, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v="+strconv.Itoa(argon2.Version) {
 		return phc{}, errHash
@@ -116,7 +119,10 @@ func (h *phc) parseCost(text string) error {
 		return errHash
 	}
 	h.Params = Params{MemoryKiB: uint32(values[0]), Time: uint32(values[1]), Threads: uint8(values[2])}
-	return h.Check()
+	if err := h.Check(); err != nil {
+		return fmt.Errorf("%w: %v", errHash, err)
+	}
+	return nil
 }
 
 func (h phc) matches(password string) bool {

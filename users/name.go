@@ -24,7 +24,7 @@ func Canonical(name string) (string, error) {
 	}
 	canonical, err := precis.UsernameCaseMapped.String(name)
 	switch {
-	case err != nil:
+	case err != nil || canonical == "": // RFC 8265 §3.3.1; precis lets the empty string pass
 		return "", fmt.Errorf("%w: %.100q is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses", ErrName, name)
 	case len(canonical) > MaxNameBytes:
 		return "", fmt.Errorf("%w: it is longer than %d bytes", ErrName, MaxNameBytes)

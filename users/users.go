@@ -150,7 +150,7 @@ func (d *Directory) SetPassword(ctx context.Context, name, password string) (Use
 	if err != nil {
 		return User{}, err
 	}
-	return d.update(ctx, name, func(u *User) { u.Hash, u.PasswordChanged = hash, d.second() })
+	return d.update(ctx, name, func(u *User) { u.Hash, u.PasswordChanged = hash, d.secondAfter(u.PasswordChanged) })
 }
 
 // Enable lets the account log in again.
@@ -194,3 +194,12 @@ func (d *Directory) update(ctx context.Context, name string, alter func(*User)) 
 
 // second is now, in the resolution that is stored.
 func (d *Directory) second() time.Time { return d.now().UTC().Truncate(time.Second) }
+
+// secondAfter is now, but later than t: two changes within a second, or around a
+// clock that was set back, are told apart.
+func (d *Directory) secondAfter(t time.Time) time.Time {
+	if now := d.second(); now.After(t) {
+		return now
+	}
+	return t.Add(time.Second)
+}
