@@ -1,0 +1,152 @@
+// Package house holds the tests that keep the structure of the source: who may
+// import whom. docs/reading.md draws the same picture.
+package house
+
+import (
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pkg is what go list says of a package.
+type pkg struct {
+	ImportPath string
+	Imports    []string // direct, without those of tests
+	Deps       []string // all
+}
+
+// rule forbids an import below some packages.
+type rule struct {
+	of      func(path string) bool // which packages it is for
+	forbids func(path string) bool
+	deep    bool // also through other packages
+	because string
+}
+
+var rules = []rule{
+	{
+		of:      public,
+		forbids: oneOf("go.etcd.io/bbolt", "github.com/gorilla/mux", "github.com/jackc/pgx/v5"),
+		deep:    true,
+		because: "storage and routing stay behind internal/: a public package can be used without them",
+	},
+	{
+		of:      oneOf("signet/issuer", "signet/users"),
+		forbids: oneOf("net/http"),
+		because: "sessions and accounts know nothing of HTTP",
+	},
+	{
+		of: func(path string) bool {
+			return below("signet/internal/web")(path) || below("signet/internal/store")(path) ||
+				below("signet/internal/control")(path) || below("signet/cmd")(path)
+		},
+		forbids: below("github.com/lestrrat-go/jwx/v2"),
+		because: "a new major version of jwx touches the packages that make and read keys and tokens, and no others",
+	},
+	{
+		of:      oneOf("signet/jwks", "signet/users"),
+		forbids: public,
+		because: "jwks and users are leaves",
+	},
+	{
+		of:      oneOf("signet/keystore"),
+		forbids: func(path string) bool { return public(path) && path != "signet/jwks" },
+		because: "keystore joins jwks, and no other public package",
+	},
+	{
+		of:      oneOf("signet/issuer"),
+		forbids: func(path string) bool { return public(path) && path != "signet/users" },
+		because: "issuer joins users, and declares the Signer and Keys that it needs",
+	},
+	{
+		of:      oneOf("signet/configs"),
+		forbids: func(path string) bool { return strings.HasPrefix(path, "signet/") },
+		because: "a configuration is text and numbers; cmd/signet turns it into the policies of the domains",
+	},
+	{
+		of:      func(path string) bool { return public(path) && path != "signet/configs" },
+		forbids: oneOf("signet/configs"),
+		because: "a library does not know the program's configuration",
+	},
+	{
+		of:      func(path string) bool { return path != "signet/cmd/signet" && !testOnly(path) },
+		forbids: below("signet/internal/store"),
+		because: "a domain declares its store and never names one; the wiring is in cmd/signet",
+	},
+	{
+		of:      below("signet/internal/web"),
+		forbids: func(path string) bool { return path == "signet/internal/control" || path == "signet/configs" },
+		because: "the public listener reaches no operator's command and no configuration",
+	},
+	{
+		of:      below("signet/internal"),
+		forbids: below("signet/cmd"),
+		because: "the program is on top",
+	},
+}
+
+// public packages are those a stranger's program may import.
+func public(path string) bool {
+	return strings.HasPrefix(path, "signet/") && !below("signet/internal")(path) && !below("signet/cmd")(path)
+}
+
+// testOnly packages exist for the tests of others, and for stores.
+func testOnly(path string) bool {
+	return path == "signet/internal/web/webtest" || below("signet/internal/store")(path)
+}
+
+func below(prefix string) func(string) bool {
+	return func(path string) bool { return path == prefix || strings.HasPrefix(path, prefix+"/") }
+}
+
+func oneOf(paths ...string) func(string) bool {
+	return func(path string) bool { return slices.Contains(paths, path) }
+}
+
+func TestImportsPointDownward(t *testing.T) {
+	packages := list(t)
+	if len(packages) < 10 {
+		t.Fatalf("only %d packages found", len(packages))
+	}
+	for i, r := range rules {
+		if !slices.ContainsFunc(packages, func(p pkg) bool { return r.of(p.ImportPath) }) {
+			t.Errorf("rule %d is for no package: %s", i, r.because)
+		}
+		for _, p := range packages {
+			if !r.of(p.ImportPath) {
+				continue
+			}
+			imports := p.Imports
+			if r.deep {
+				imports = p.Deps
+			}
+			for _, path := range imports {
+				if path != p.ImportPath && r.forbids(path) {
+					t.Errorf("%s imports %s: %s", p.ImportPath, path, r.because)
+				}
+			}
+		}
+	}
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", "signet/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); err == io.EOF {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
