@@ -129,7 +129,8 @@ func (p *Policy) accessClaims(s *Session, jti string, now time.Time) *Claims {
 }
 
 // refreshClaims are those of the refresh token that s holds as the current one.
-// They follow from the record alone, so that a repeated answer is the same token.
+// They follow from the record alone: a repeated answer has the same claims under
+// another signature, and is the same token by its jti.
 func (p *Policy) refreshClaims(s *Session) *Claims {
 	return &Claims{
 		Issuer: p.URL, Subject: s.Subject, Audience: Audience{p.URL},

@@ -33,7 +33,9 @@ type Session struct {
 }
 
 // Sessions keeps the sessions. Every method is one atomic step, durable when it
-// returns nil. It reads no clock: the instants are arguments.
+// returns nil. A method that returns an error has changed nothing, except where the
+// storage itself failed: then the change may or may not have been made. A store
+// reads no clock: the instants are arguments, and it keeps them to the millisecond.
 type Sessions interface {
 	// CreateSession adds s; ErrSessionExists if the ID is taken.
 	CreateSession(ctx context.Context, s Session) error
@@ -50,7 +52,8 @@ type Sessions interface {
 	EndSession(ctx context.Context, id string) error
 }
 
-// SessionIndex reaches sessions other than by their ID.
+// SessionIndex reaches sessions other than by their ID. Of a deletion that failed
+// it is not known how far it came. A limit is 1 or more.
 type SessionIndex interface {
 	// ListSessions returns up to limit sessions whose ID is greater than after,
 	// in the order of IDs; only those of subject unless it is empty. Fewer than
@@ -60,7 +63,9 @@ type SessionIndex interface {
 	EndSubjectSessions(ctx context.Context, subject string) (int, error)
 	// SweepSessions looks at up to limit sessions whose ID is greater than
 	// after, deletes those that sweep matches, and returns how many, with the
-	// last ID it looked at; an empty last says that it reached the end.
+	// last ID it looked at; an empty last says that it reached the end. The
+	// deletions are one atomic step, and each looks at the record again: a
+	// session that was refreshed in between stays.
 	SweepSessions(ctx context.Context, sweep Sweep, after string, limit int) (ended int, last string, err error)
 }
 

@@ -28,7 +28,7 @@ type User struct {
 // returns nil. A method that returns an error has changed nothing, except where
 // the storage itself failed: then the change may or may not have been made.
 type Store interface {
-	// CreateUser adds u with Version 1. ErrExists if the name or the ID is
+	// CreateUser adds u with Version 1, whatever u.Version is. ErrExists if the name or the ID is
 	// taken; of two calls with one name at the same moment exactly one succeeds.
 	CreateUser(ctx context.Context, u User) error
 	// UserByName returns the account with this canonical name, or ErrNotFound.
@@ -36,14 +36,15 @@ type Store interface {
 	// UserByID returns the account with this ID, or ErrNotFound.
 	UserByID(ctx context.Context, id string) (User, error)
 	// UpdateUser replaces the record with u's ID if the stored Version still
-	// equals u.Version, and stores it with Version+1. ErrConflict if it does
-	// not, ErrNotFound if there is none. ID and Name do not change: a u with
+	// equals u.Version, and stores it with Version+1. ErrNotFound if there is
+	// none, ErrConflict if its Version is another. ID and Name do not change: a u with
 	// another Name than the stored one is ErrConflict.
 	UpdateUser(ctx context.Context, u User) error
 	// RemoveUser deletes the account with this ID and frees its name, or
 	// returns ErrNotFound.
 	RemoveUser(ctx context.Context, id string) error
 	// Users returns up to limit accounts whose Name is greater than after, in
-	// the byte order of names. Fewer than limit means that there are no more.
+	// the byte order of names. Fewer than limit, which is 1 or more, means that
+	// there are no more.
 	Users(ctx context.Context, after string, limit int) ([]User, error)
 }

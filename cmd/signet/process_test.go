@@ -68,7 +68,14 @@ func launch(t *testing.T, addr string, cmd *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	go func() { p.err = cmd.Wait(); close(p.done) }()
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		for _, secret := range []string{"correct horse", "correct+horse", "eyJ", "$argon2id", "BEGIN"} {
+			if strings.Contains(p.stderr.String(), secret) {
+				t.Errorf("the log holds %q:\n%s", secret, p.stderr)
+			}
+		}
+	})
 	err := waitFor(30*time.Second, func() error {
 		select {
 		case <-p.done:
