@@ -398,8 +398,8 @@ func accessAttacks(g *genuine) []attack {
 		{"called a refresh token by both", g.resign(g.prefix("rt+jwt"), g.encodeJSON(merge(g.claims, members{"token_type": "refresh"}))), issuer.ErrAudience},
 		{"for the issuer", g.withClaims(members{"aud": issuerURL}), issuer.ErrAudience},
 		{"with an unknown session", g.withClaims(members{"sid": strings.Repeat("0", 32)}), issuer.ErrNoSession},
-		{"of another subject", g.withClaims(members{"sub": "admin"}), issuer.ErrNoSession},
-		{"of an empty subject", g.withClaims(members{"sub": ""}), issuer.ErrNoSession},
+		{"of another subject", g.withClaims(members{"sub": "admin"}), issuer.ErrInactive},
+		{"of an empty subject", g.withClaims(members{"sub": ""}), issuer.ErrInactive},
 	}
 }
 

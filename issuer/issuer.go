@@ -125,11 +125,12 @@ type Tokens struct {
 func (i *Issuer) Login(ctx context.Context, client, name, password string) (Tokens, error) {
 	u, err := i.users.Authenticate(ctx, name, password)
 	if err != nil {
+		i.logRefusal(err)
 		return Tokens{}, err
 	}
 	p, now := i.policy.Load(), i.instant()
 	s := Session{
-		ID: newID(), Subject: u.ID, Client: client, Current: newID(),
+		ID: newID(), Subject: u.ID, Client: client, Current: newID(), Epoch: u.Epoch,
 		Created: now, Rotated: now, Ends: wholeSecond(now.Add(p.SessionLifetime)),
 	}
 	s.Expires = p.expiry(now, s.Ends)
@@ -141,27 +142,15 @@ func (i *Issuer) Login(ctx context.Context, client, name, password string) (Toke
 	if err := i.store.CreateSession(ctx, s); err != nil {
 		return Tokens{}, fmt.Errorf("store the session: %w", err)
 	}
-	if err := i.recheck(ctx, u, s.ID); err != nil {
-		return Tokens{}, err
-	}
 	i.log.Info("login", "sub", s.Subject, "sid", s.ID)
 	return tokens, nil
 }
 
-// recheck ends a session that was stored after its user had been changed, and the
-// user's sessions ended, by someone who could not see this one yet.
-func (i *Issuer) recheck(ctx context.Context, proven users.User, sid string) error {
-	u, err := i.users.ByID(ctx, proven.ID)
-	if err == nil && !u.Disabled && u.PasswordChanged.Equal(proven.PasswordChanged) {
-		return nil
+// logRefusal names nobody: people type passwords into the field for names.
+func (i *Issuer) logRefusal(err error) {
+	if errors.Is(err, users.ErrCredentials) {
+		i.log.Info("login refused")
 	}
-	if err != nil && !errors.Is(err, users.ErrNotFound) {
-		return fmt.Errorf("look up the user: %w", err)
-	}
-	if err := i.store.EndSession(ctx, sid); err != nil && !errors.Is(err, ErrNoSession) {
-		return fmt.Errorf("end the session: %w", err)
-	}
-	return users.ErrCredentials
 }
 
 // Refresh trades a refresh token for a new access token and, if the policy says
@@ -174,30 +163,31 @@ func (i *Issuer) Refresh(ctx context.Context, token string) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	if err := i.checkUser(ctx, claims.Subject); err != nil {
+	u, err := i.activeUser(ctx, claims.Subject)
+	if err != nil {
 		return Tokens{}, err
 	}
 	p := i.policy.Load()
 	if !p.Rotate {
-		return i.refreshInPlace(ctx, p, claims, now)
+		return i.refreshInPlace(ctx, p, claims, u, now)
 	}
-	return i.advance(ctx, p, claims, now)
+	return i.advance(ctx, p, claims, u, now)
 }
 
-func (i *Issuer) checkUser(ctx context.Context, subject string) error {
+func (i *Issuer) activeUser(ctx context.Context, subject string) (users.User, error) {
 	u, err := i.users.ByID(ctx, subject)
 	switch {
 	case errors.Is(err, users.ErrNotFound), err == nil && u.Disabled:
-		return ErrInactive
+		return users.User{}, ErrInactive
 	case err != nil:
-		return fmt.Errorf("look up the user: %w", err)
+		return users.User{}, fmt.Errorf("look up the user: %w", err)
 	}
-	return nil
+	return u, nil
 }
 
 // advance signs first and stores then: a token that cannot be made changes
 // nothing, and the answer is ready when the session has moved on.
-func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, now time.Time) (Tokens, error) {
+func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User, now time.Time) (Tokens, error) {
 	next := Session{
 		ID: c.Session, Subject: c.Subject, Client: c.Client, Current: newID(),
 		Rotated: now, Ends: time.Unix(c.SessionEnds, 0),
@@ -207,7 +197,8 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, now time.Tim
 	if err != nil {
 		return Tokens{}, err
 	}
-	step := Step{Presented: c.ID, Next: next.Current, KID: kid, Now: now, Expires: next.Expires, Window: p.ReuseWindow}
+	step := Step{Presented: c.ID, Next: next.Current, KID: kid, Now: now, Expires: next.Expires,
+		Window: p.ReuseWindow, Epoch: u.Epoch}
 	stored, outcome, err := i.store.AdvanceSession(ctx, c.Session, step)
 	if err != nil {
 		return Tokens{}, err
@@ -223,6 +214,8 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, now time.Tim
 		return tokens, err
 	case Expired:
 		return Tokens{}, ErrExpired
+	case Superseded:
+		return Tokens{}, ErrNoSession
 	default:
 		i.log.Warn("refresh token reused; the session has been ended",
 			"sub", c.Subject, "sid", c.Session, "jti", c.ID, "generation", stored.Generation)
@@ -231,8 +224,8 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, now time.Tim
 }
 
 // refreshInPlace leaves the session as it is.
-func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, now time.Time) (Tokens, error) {
-	s, err := i.liveSession(ctx, p, c, now)
+func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, u users.User, now time.Time) (Tokens, error) {
+	s, err := i.liveSession(ctx, p, c, u, now)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -242,12 +235,12 @@ func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, now t
 
 // liveSession returns the session of a token that it still honours, without
 // changing it.
-func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, now time.Time) (Session, error) {
+func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, u users.User, now time.Time) (Session, error) {
 	s, err := i.store.Session(ctx, c.Session)
 	switch {
 	case err != nil:
 		return Session{}, err
-	case s.Expired(now), s.Subject != c.Subject:
+	case s.Expired(now), s.Subject != u.ID, s.Epoch != u.Epoch:
 		return Session{}, ErrNoSession
 	case c.Kind == KindRefresh && !s.honours(c.ID, now, p.ReuseWindow):
 		return Session{}, ErrNoSession
@@ -256,17 +249,22 @@ func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, now time
 }
 
 // Verify returns the claims of a token of either kind that this issuer made, that
-// is valid now, and whose session has not ended.
+// is valid now, and whose session and account are alive.
 func (i *Issuer) Verify(ctx context.Context, token string) (*Claims, error) {
 	now := i.instant()
 	c, err := i.parse(token, now)
 	if err != nil {
 		return nil, err
 	}
-	if c.Session != "" {
-		if _, err := i.liveSession(ctx, i.policy.Load(), c, now); err != nil {
-			return nil, err
-		}
+	if c.Session == "" {
+		return c, nil
+	}
+	u, err := i.activeUser(ctx, c.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := i.liveSession(ctx, i.policy.Load(), c, u, now); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

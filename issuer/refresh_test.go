@@ -323,7 +323,8 @@ func TestInactiveUserGetsNothing(t *testing.T) {
 		f.wantRefresh(t, tokens.Refresh, issuer.ErrInactive)
 		_, err = f.users.Enable(t.Context(), "kyoko")
 		must(t, err)
-		f.refresh(t, tokens.Refresh) // it had changed nothing
+		f.wantRefresh(t, tokens.Refresh, issuer.ErrNoSession) // another epoch
+		tokens = f.login(t)
 		_, err = f.users.Remove(t.Context(), "kyoko")
 		must(t, err)
 		f.wantRefresh(t, tokens.Refresh, issuer.ErrInactive)

@@ -11,6 +11,8 @@ type Step struct {
 	Now, Expires time.Time
 	// Window is how long the previous token still gets the same successor.
 	Window time.Duration
+	// Epoch is the user's epoch as it is now.
+	Epoch uint64
 }
 
 // Outcome is what became of a Step.
@@ -28,6 +30,9 @@ const (
 	Reused
 	// Expired: the session is over by its own times.
 	Expired
+	// Superseded: the user got another password or was disabled since the
+	// session began: it ends (OAuth 2.1 §4.3.1).
+	Superseded
 )
 
 // Expired reports whether the session is over at now: idle for too long, or
@@ -43,6 +48,8 @@ func (s *Session) Advance(step Step) Outcome {
 	switch {
 	case s.Expired(step.Now):
 		return Expired
+	case s.Epoch != step.Epoch:
+		return Superseded
 	case step.Presented == s.Current:
 		s.Previous, s.Current = s.Current, step.Next
 		s.KID = step.KID
@@ -59,5 +66,9 @@ func (s *Session) Advance(step Step) Outcome {
 // honours reports whether the session answers a refresh token with this jti at
 // now: the current one, or the one before while the reuse window is open.
 func (s *Session) honours(jti string, now time.Time, window time.Duration) bool {
-	return jti == s.Current || s.Previous != "" && jti == s.Previous && now.Sub(s.Rotated) <= window
+	if jti == s.Current {
+		return true
+	}
+	since := now.Sub(s.Rotated).Abs() // a clock that was set back opens no window
+	return s.Previous != "" && jti == s.Previous && since <= window
 }

@@ -40,7 +40,8 @@ func TestAdvance(t *testing.T) {
 		{"the current token of a new session", fresh, "current", 0, issuer.Advanced, advanced(fresh, 0)},
 		{"the previous token at once", session, "previous", 0, issuer.Repeated, session},
 		{"the previous token at the end of the window", session, "previous", 10 * time.Second, issuer.Repeated, session},
-		{"the previous token with the clock set back", session, "previous", -time.Minute, issuer.Repeated, session},
+		{"the previous token with the clock set back", session, "previous", -time.Minute, issuer.Reused, session},
+		{"the previous token with the clock set back a little", session, "previous", -time.Second, issuer.Repeated, session},
 		{"the previous token after the window", session, "previous", 10*time.Second + 1, issuer.Reused, session},
 		{"an older token", session, "older", 0, issuer.Reused, session},
 		{"no token", session, "", 0, issuer.Reused, session},
@@ -112,4 +113,31 @@ func TestAdvanceLeavesAtMostOneLiveChain(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAdvanceEndsASessionOfAnEarlierEpoch(t *testing.T) {
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, presented := range []string{"current", "previous", "older"} {
+		s := issuer.Session{Current: "current", Previous: "previous", Rotated: noon, Epoch: 1,
+			Expires: noon.Add(time.Hour), Ends: noon.Add(time.Hour)}
+		step := issuer.Step{Presented: presented, Next: "next", Now: noon, Expires: noon.Add(time.Hour), Epoch: 2, Window: time.Minute}
+		if outcome := s.Advance(step); outcome != issuer.Superseded || s.Current != "current" {
+			t.Errorf("%s token: outcome %d, current %s", presented, outcome, s.Current)
+		}
+	}
+}
+
+// A new password is one write and the end of the sessions another: a crash between
+// the two revives nothing.
+func TestSessionsOfAnEarlierEpochAreOverWithoutBeingEnded(t *testing.T) {
+	for _, rotate := range []bool{true, false} {
+		f := newFixture(t)
+		f.set(func(p *issuer.Policy) { p.Rotate = rotate })
+		tokens := f.login(t)
+		_, err := f.users.SetPassword(t.Context(), "kyoko", password)
+		must(t, err)
+		f.wantVerify(t, tokens.Access, issuer.ErrNoSession)
+		f.wantRefresh(t, tokens.Refresh, issuer.ErrNoSession)
+		f.wantVerify(t, f.login(t).Access, nil)
+	}
 }

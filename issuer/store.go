@@ -30,6 +30,8 @@ type Session struct {
 	Current, Previous string
 	// KID names the key that signed the current refresh token.
 	KID string
+	// Epoch is the user's epoch when the session began; see users.User.
+	Epoch uint64
 }
 
 // Sessions keeps the sessions. Every method is one atomic step, durable when it
@@ -44,8 +46,8 @@ type Sessions interface {
 	// AdvanceSession applies step to the session with this ID by Session.Advance
 	// and stores the result, in one step: of many calls with the same presented
 	// token at the same moment exactly one is Advanced, the others see what it
-	// left. Advanced stores the session; Reused deletes it; Repeated and Expired
-	// leave it as it is. It returns the session as Advance left it. ErrNoSession
+	// left. Advanced stores the session; Reused and Superseded delete it;
+	// Repeated and Expired leave it as it is. It returns the session as Advance left it. ErrNoSession
 	// if there is none.
 	AdvanceSession(ctx context.Context, id string, step Step) (Session, Outcome, error)
 	// EndSession deletes the session, or returns ErrNoSession.

@@ -43,7 +43,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Access-Control-Allow-Origin", "*")
 	header.Set("Cache-Control", "public, max-age="+strconv.FormatInt(age, 10)+", must-revalidate")
 	header.Set("ETag", doc.etag)
-	if matches(r.Header.Get("If-None-Match"), doc.etag) {
+	if matches(r.Header.Values("If-None-Match"), doc.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -63,15 +63,16 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // matches applies If-None-Match (RFC 9110 §13.1.2) with the weak comparison that
-// it asks for.
-func matches(header, etag string) bool {
-	if header == "" {
-		return false
+// it asks for. The field may come in several lines (§5.3).
+func matches(lines []string, etag string) bool {
+	if len(lines) == 1 && strings.TrimSpace(lines[0]) == "*" {
+		return true
 	}
-	for candidate := range strings.SplitSeq(header, ",") {
-		candidate = strings.TrimSpace(candidate)
-		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == etag {
-			return true
+	for _, line := range lines {
+		for candidate := range strings.SplitSeq(line, ",") {
+			if strings.TrimPrefix(strings.TrimSpace(candidate), "W/") == etag {
+				return true
+			}
 		}
 	}
 	return false

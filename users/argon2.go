@@ -67,7 +67,7 @@ func (p Params) made(hash string) bool { return strings.HasPrefix(hash, p.prefix
 func (p Params) hash(password string) string {
 	salt := make([]byte, saltBytes)
 	rand.Read(salt)
-	key := argon2.IDKey([]byte(password), salt, p.Time, p.MemoryKiB, p.Threads, keyBytes)
+	key := argon2.IDKey(normal(password), salt, p.Time, p.MemoryKiB, p.Threads, keyBytes)
 	return p.prefix() + base64.RawStdEncoding.EncodeToString(salt) + "$" + base64.RawStdEncoding.EncodeToString(key)
 }
 
@@ -126,7 +126,7 @@ func (h *phc) parseCost(text string) error {
 }
 
 func (h phc) matches(password string) bool {
-	key := argon2.IDKey([]byte(password), h.salt, h.Time, h.MemoryKiB, h.Threads, uint32(len(h.key)))
+	key := argon2.IDKey(normal(password), h.salt, h.Time, h.MemoryKiB, h.Threads, uint32(len(h.key)))
 	return subtle.ConstantTimeCompare(key, h.key) == 1
 }
 

@@ -2,9 +2,11 @@ package users
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Limits of what is taken as a name and as a password, in bytes of UTF-8. The
@@ -41,6 +43,13 @@ func CheckPassword(password string) error {
 		return fmt.Errorf("%w: it is longer than %d bytes", ErrPassword, MaxPasswordBytes)
 	case !utf8.ValidString(password):
 		return fmt.Errorf("%w: it is not UTF-8", ErrPassword)
+	case strings.ContainsRune(password, 0):
+		return fmt.Errorf("%w: it holds a NUL character", ErrPassword)
 	}
 	return nil
 }
+
+// normal is the form of a password that is hashed: NFC, since one machine sends é
+// as one code point and another as two (RFC 8265 §4.2.2, NIST SP 800-63B-4). Nothing
+// else about it changes.
+func normal(password string) []byte { return norm.NFC.Bytes([]byte(password)) }

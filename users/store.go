@@ -20,6 +20,9 @@ type User struct {
 	// Created and PasswordChanged are instants with a resolution of a second.
 	Created         time.Time
 	PasswordChanged time.Time
+	// Epoch counts what ends the account's sessions: a new password, or being
+	// disabled. A session that began in an earlier epoch is over.
+	Epoch uint64
 	// Version counts the updates of this record; see Store.UpdateUser.
 	Version uint64
 }

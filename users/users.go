@@ -144,13 +144,16 @@ func (d *Directory) List(ctx context.Context, after string, limit int) ([]User, 
 	return d.store.Users(ctx, after, limit)
 }
 
-// SetPassword gives the account another password.
+// SetPassword gives the account another password; its sessions are over.
 func (d *Directory) SetPassword(ctx context.Context, name, password string) (User, error) {
 	hash, err := d.hash(ctx, password)
 	if err != nil {
 		return User{}, err
 	}
-	return d.update(ctx, name, func(u *User) { u.Hash, u.PasswordChanged = hash, d.secondAfter(u.PasswordChanged) })
+	return d.update(ctx, name, func(u *User) {
+		u.Hash, u.PasswordChanged = hash, d.second()
+		u.Epoch++
+	})
 }
 
 // Enable lets the account log in again.
@@ -158,9 +161,13 @@ func (d *Directory) Enable(ctx context.Context, name string) (User, error) {
 	return d.update(ctx, name, func(u *User) { u.Disabled = false })
 }
 
-// Disable refuses the account logins and refreshes from now on.
+// Disable refuses the account logins and refreshes from now on; its sessions are
+// over, also if it is enabled again.
 func (d *Directory) Disable(ctx context.Context, name string) (User, error) {
-	return d.update(ctx, name, func(u *User) { u.Disabled = true })
+	return d.update(ctx, name, func(u *User) {
+		u.Disabled = true
+		u.Epoch++
+	})
 }
 
 // Remove deletes the account. Its ID is never used again; its name may be.
@@ -194,12 +201,3 @@ func (d *Directory) update(ctx context.Context, name string, alter func(*User)) 
 
 // second is now, in the resolution that is stored.
 func (d *Directory) second() time.Time { return d.now().UTC().Truncate(time.Second) }
-
-// secondAfter is now, but later than t: two changes within a second, or around a
-// clock that was set back, are told apart.
-func (d *Directory) secondAfter(t time.Time) time.Time {
-	if now := d.second(); now.After(t) {
-		return now
-	}
-	return t.Add(time.Second)
-}

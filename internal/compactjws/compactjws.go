@@ -25,7 +25,7 @@ var (
 	ErrMalformed = errors.New("not a compact JWS")
 	// ErrHeader: a header parameter that is not allowed.
 	ErrHeader = errors.New("header parameter not allowed")
-	// ErrDuplicate: a JSON object names a member twice (RFC 8725 §2.4, RFC 7519 §4).
+	// ErrDuplicate: a JSON object names a member twice (RFC 7515 §4, RFC 7519 §4).
 	ErrDuplicate = errors.New("duplicate member")
 )
 

@@ -21,6 +21,7 @@ type userRecord struct {
 	Created         int64  `cbor:"4,keyasint"`
 	PasswordChanged int64  `cbor:"5,keyasint"`
 	Version         uint64 `cbor:"6,keyasint"`
+	Epoch           uint64 `cbor:"7,keyasint,omitempty"`
 }
 
 // sessionRecord is what every refresh rewrites, so it is kept small: some 160
@@ -36,6 +37,7 @@ type sessionRecord struct {
 	Current    []byte `cbor:"8,keyasint"`
 	Previous   []byte `cbor:"9,keyasint,omitempty"`
 	KID        string `cbor:"10,keyasint,omitempty"`
+	Epoch      uint64 `cbor:"11,keyasint,omitempty"`
 }
 
 // decoding accepts any bytes in a text: the store gives back what it was given.
@@ -49,7 +51,7 @@ var decoding = func() cbor.DecMode {
 
 func encodeUser(u users.User) ([]byte, error) {
 	return cbor.Marshal(userRecord{
-		Name: u.Name, Hash: u.Hash, Disabled: u.Disabled, Version: u.Version,
+		Name: u.Name, Hash: u.Hash, Disabled: u.Disabled, Version: u.Version, Epoch: u.Epoch,
 		Created: u.Created.UnixMilli(), PasswordChanged: u.PasswordChanged.UnixMilli(),
 	})
 }
@@ -60,14 +62,14 @@ func decodeUser(id string, b []byte) (users.User, error) {
 		return users.User{}, err
 	}
 	return users.User{
-		ID: id, Name: r.Name, Hash: r.Hash, Disabled: r.Disabled, Version: r.Version,
+		ID: id, Name: r.Name, Hash: r.Hash, Disabled: r.Disabled, Version: r.Version, Epoch: r.Epoch,
 		Created: instant(r.Created), PasswordChanged: instant(r.PasswordChanged),
 	}, nil
 }
 
 func encodeSession(s issuer.Session) ([]byte, error) {
 	return cbor.Marshal(sessionRecord{
-		Subject: packID(s.Subject), Client: s.Client, KID: s.KID, Generation: s.Generation,
+		Subject: packID(s.Subject), Client: s.Client, KID: s.KID, Generation: s.Generation, Epoch: s.Epoch,
 		Created: s.Created.UnixMilli(), Rotated: s.Rotated.UnixMilli(),
 		Expires: s.Expires.UnixMilli(), Ends: s.Ends.UnixMilli(),
 		Current: packID(s.Current), Previous: packID(s.Previous),
@@ -80,7 +82,7 @@ func decodeSession(id string, b []byte) (issuer.Session, error) {
 		return issuer.Session{}, err
 	}
 	return issuer.Session{
-		ID: id, Subject: unpackID(r.Subject), Client: r.Client, KID: r.KID, Generation: r.Generation,
+		ID: id, Subject: unpackID(r.Subject), Client: r.Client, KID: r.KID, Generation: r.Generation, Epoch: r.Epoch,
 		Created: instant(r.Created), Rotated: instant(r.Rotated),
 		Expires: instant(r.Expires), Ends: instant(r.Ends),
 		Current: unpackID(r.Current), Previous: unpackID(r.Previous),

@@ -52,7 +52,7 @@ func (s *Store) AdvanceSession(ctx context.Context, id string, step issuer.Step)
 		switch outcome = session.Advance(step); outcome {
 		case issuer.Advanced:
 			return storeSession(t, session)
-		case issuer.Reused:
+		case issuer.Reused, issuer.Superseded:
 			return deleteSession(t, session)
 		default:
 			return nil

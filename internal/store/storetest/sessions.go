@@ -25,7 +25,7 @@ func sampleStep(s issuer.Session, n int) issuer.Step {
 	now := s.Rotated.Add(time.Minute)
 	return issuer.Step{
 		Presented: s.Current, Next: hex32('e', n), KID: fmt.Sprint("key-", n),
-		Now: now, Expires: now.Add(24 * time.Hour), Window: 10 * time.Second,
+		Now: now, Expires: now.Add(24 * time.Hour), Window: 10 * time.Second, Epoch: s.Epoch,
 	}
 }
 
@@ -34,7 +34,7 @@ func testSessionRoundTrip(t *testing.T, s Store) {
 	full.Generation, full.Previous = 1<<40, hex32('f', 1)
 	odd := issuer.Session{
 		ID: "odd \xff\x00", Subject: "", Client: "ünï \xfe", Created: start.In(time.FixedZone("elsewhere", 3600)),
-		Current: "0123456789ABCDEF0123456789ABCDEF", Previous: "sixteen bytes at", KID: "\x00",
+		Current: "0123456789ABCDEF0123456789ABCDEF", Previous: "sixteen bytes at", KID: "\x00", Epoch: 7,
 	}
 	for _, want := range []issuer.Session{sampleSession(2, 1), full, odd} {
 		must(t, s.CreateSession(t.Context(), want))
@@ -152,6 +152,21 @@ func testSessionCreateRace(t *testing.T, s Store) {
 	all, err := s.ListSessions(t.Context(), "", "", 100)
 	must(t, err)
 	wantEqual(t, "sessions", all, []issuer.Session{sampleSession(1, slices.Index(errs, nil))})
+}
+
+// testSessionSuperseded: a session of an earlier epoch ends with the step that
+// finds out.
+func testSessionSuperseded(t *testing.T, s Store) {
+	want := sampleSession(1, 1)
+	must(t, s.CreateSession(t.Context(), want))
+	step := sampleStep(want, 1)
+	step.Epoch++
+	_, outcome, err := s.AdvanceSession(t.Context(), want.ID, step)
+	must(t, err)
+	wantEqual(t, "outcome", outcome, issuer.Superseded)
+	if _, err := s.Session(t.Context(), want.ID); !errors.Is(err, issuer.ErrNoSession) {
+		t.Errorf("after that: got %v, want %v", err, issuer.ErrNoSession)
+	}
 }
 
 // testSessionEndRace: whatever runs at the same moment, an ended session stays

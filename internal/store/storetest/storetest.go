@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"SessionExists", testSessionExists},
 		{"SessionMissing", testSessionMissing},
 		{"SessionOutcomes", testSessionOutcomes},
+		{"SessionSuperseded", testSessionSuperseded},
 		{"SessionAdvanceRace", testSessionAdvanceRace},
 		{"SessionCreateRace", testSessionCreateRace},
 		{"SessionEndRace", testSessionEndRace},

@@ -19,6 +19,7 @@ func sampleUser(n int) users.User {
 
 func testUserRoundTrip(t *testing.T, s Store) {
 	odd := sampleUser(2)
+	odd.Epoch = 5
 	odd.ID, odd.Name = "not hex32", "käthe\x00müller \xff"
 	odd.Created = odd.Created.In(time.FixedZone("elsewhere", 3600))
 	for _, want := range []users.User{sampleUser(1), odd} {
