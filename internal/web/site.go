@@ -1,9 +1,7 @@
 package web
 
 import (
-	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -24,9 +22,7 @@ type site struct {
 	opts   Options
 	errors problem.Renderer
 
-	checking sync.Mutex // held while readiness is checked; guards the two below
-	checked  time.Time
-	notReady error
+	readiness readiness
 }
 
 func (s *site) mount(r *mux.Router) {
@@ -68,37 +64,13 @@ func (s *site) alive(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *site) ready(w http.ResponseWriter, r *http.Request) {
-	if err := s.checkReady(r.Context()); err != nil {
+	if err := s.readiness.check(r.Context(), s.opts.Ready); err != nil {
 		s.errors.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Cause: err,
 			Detail: "Not ready: tokens cannot be signed and stored now.", RetryAfter: readyFor})
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	problem.WriteJSON(w, http.StatusOK, status{"ready"})
-}
-
-// A check of readiness may take readyTimeout, and its result holds for readyFor:
-// it may cost a write, and anyone may ask.
-const (
-	readyTimeout = 2 * time.Second
-	readyFor     = time.Second
-)
-
-// checkReady does not end with the request that began it: others share the result.
-func (s *site) checkReady(ctx context.Context) error {
-	if s.opts.Ready == nil {
-		return nil
-	}
-	s.checking.Lock()
-	defer s.checking.Unlock()
-	if !s.checked.IsZero() && time.Since(s.checked) < readyFor {
-		return s.notReady
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
-	defer cancel()
-	s.notReady = s.opts.Ready(ctx)
-	s.checked = time.Now()
-	return s.notReady
 }
 
 // index is for the person who opens the issuer in a browser.

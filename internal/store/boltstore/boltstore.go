@@ -8,7 +8,7 @@
 //
 // The package refuses to guess about a file. One that is damaged, truncated,
 // of another program or of a newer Signet is reported in a sentence and never
-// changed; only a missing or empty file becomes a new database. One process
+// changed; only where there is no file is a new database made. One process
 // holds the file at a time, and who comes second is told who that is.
 package boltstore
 

@@ -52,8 +52,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Open opens the database at path, or makes a new one if there is no file or
-// an empty one. It returns ErrInUse, ErrDamaged or ErrForeign for a file it
+// Open opens the database at path, or makes a new one if there is no file. An
+// empty one was a database once: a new one appears whole. It returns ErrInUse, ErrDamaged or ErrForeign for a file it
 // must not touch.
 func Open(path string, opts Options) (*Store, error) {
 	opts.Timeout = cmp.Or(opts.Timeout, time.Second)
@@ -64,7 +64,9 @@ func Open(path string, opts Options) (*Store, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = create(path)
-	case err == nil && size > 0:
+	case err == nil && size == 0:
+		err = fmt.Errorf("%w: %s is empty: restore a backup, or remove the file to begin with a new database", ErrDamaged, path)
+	case err == nil:
 		err = examine(path, opts)
 	}
 	if err != nil {

@@ -87,13 +87,6 @@ func TestOpenTwiceAtOnce(t *testing.T) {
 	}
 }
 
-func TestEmptyFileBecomesDatabase(t *testing.T) {
-	path := newPath(t)
-	write(t, path, nil)
-	s := openTest(t, path)
-	fill(t, s, 10)
-}
-
 // TestCrashBeforeTheBuckets: bbolt has made its file and nothing is in it yet.
 func TestCrashBeforeTheBuckets(t *testing.T) {
 	path := newPath(t)
@@ -131,6 +124,7 @@ func TestRefusedFiles(t *testing.T) {
 		{"no schema", func(t *testing.T, path string) {
 			rawBuckets(t, path, map[string]map[string]string{"meta": {"application": "signet"}})
 		}, ErrDamaged, "no schema version"},
+		{"empty", content(nil), ErrDamaged, "is empty: restore a backup, or remove the file"},
 		{"both meta pages destroyed", content(slicesReplace(image, 0, make([]byte, 8192))), ErrDamaged, "is not a database"},
 		{"truncated", content(image[:len(image)/4096/2*4096]), ErrDamaged, "truncated"},
 	}

@@ -48,7 +48,7 @@ func negotiate(r *http.Request) error {
 		return problem.New(http.StatusNotAcceptable, "Could not satisfy the request Accept header.")
 	}
 	if r.Method != http.MethodPost && r.Method != http.MethodOptions {
-		return problem.New(http.StatusMethodNotAllowed, fmt.Sprintf("Method \"%s\" not allowed.", r.Method))
+		return problem.New(http.StatusMethodNotAllowed, fmt.Sprintf("Method \"%.20s\" not allowed.", r.Method))
 	}
 	return nil
 }
