@@ -28,15 +28,27 @@ type change struct {
 	*Ring
 	now    time.Time
 	policy Policy
-	newKey func(alg string) (Key, error)
+	ready  []Key // new keys that were made for it
 }
 
-// add makes a key for alg that signs from the given instant.
+func newChange(ring Ring, now time.Time, policy Policy, ready []Key) *change {
+	ring = ring.clone()
+	return &change{Ring: &ring, now: now.UTC().Truncate(time.Millisecond), policy: policy, ready: slices.Clone(ready)}
+}
+
+// needKey asks whoever applies the change to make a key and to apply it again.
+type needKey struct{ alg string }
+
+func (e *needKey) Error() string { return "a new key is needed for " + e.alg }
+
+// add puts a new key for alg into the ring, one that signs from the given instant.
 func (c *change) add(alg string, signsFrom time.Time) (*Key, error) {
-	k, err := c.newKey(alg)
-	if err != nil {
-		return nil, err
+	i := slices.IndexFunc(c.ready, func(k Key) bool { return k.Alg == alg })
+	if i < 0 {
+		return nil, &needKey{alg}
 	}
+	k := c.ready[i]
+	c.ready = slices.Delete(c.ready, i, i+1)
 	k.Created, k.SignsFrom = c.now, signsFrom
 	c.cover(&k)
 	c.Keys = append(c.Keys, k)
@@ -88,11 +100,11 @@ func (c *change) reconcile() error {
 func (c *change) reopen(alg string) {
 	var newest *Key
 	for _, k := range c.chain(alg) {
-		if newest == nil || k.SignsFrom.After(newest.SignsFrom) {
+		if k.Sealed != "" && k.open(c.now) && (newest == nil || k.SignsFrom.After(newest.SignsFrom)) {
 			newest = k
 		}
 	}
-	if newest != nil && newest.Sealed != "" && newest.open(c.now) {
+	if newest != nil {
 		newest.SignsUntil = time.Time{}
 	}
 }
@@ -176,11 +188,12 @@ func (c *change) switchAt(req RotateRequest) (time.Time, error) {
 }
 
 // succeed lets k sign from the given instant, and every other open key of its
-// chain only until then.
+// chain until then: also one that a withdrawal was to end sooner, for the
+// algorithm is wanted if it gets a new key.
 func (c *change) succeed(k *Key, from time.Time) *Key {
 	k.SignsFrom = from
 	for _, other := range c.chain(k.Alg) {
-		if other.KID != k.KID && (other.SignsUntil.IsZero() || other.SignsUntil.After(from)) {
+		if other.KID != k.KID && other.open(c.now) {
 			other.SignsUntil = from
 		}
 	}
@@ -189,8 +202,9 @@ func (c *change) succeed(k *Key, from time.Time) *Key {
 
 // revoke takes a key out of use and lets one that was never published sign at
 // once, so that clients which keep keys until they meet an unknown kid fetch the
-// set and drop the revoked one. A pending key keeps its turn. It returns the kid
-// of the replacement.
+// set and drop the revoked one. A pending key keeps its turn. A key whose algorithm
+// was withdrawn is replaced by one of the first algorithm: the chain stays at its
+// end. It returns the kid of the replacement.
 func (c *change) revoke(kid string) (string, error) {
 	k := c.find(kid)
 	switch {
@@ -204,6 +218,9 @@ func (c *change) revoke(kid string) (string, error) {
 		k.SignsUntil = c.now
 	}
 	alg := k.Alg
+	if !slices.Contains(c.policy.Algorithms, alg) {
+		alg = c.policy.Algorithms[0]
+	}
 	pending := c.inState(alg, Pending, c.now)
 	if active := c.inState(alg, Active, c.now); active != nil {
 		active.SignsUntil = c.now

@@ -80,7 +80,10 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if err := m.adopt(ring, opts.Policy); err != nil {
 		return nil, err
 	}
-	return m, m.change(ctx, opts.Policy, (*change).reconcile)
+	if err := m.change(ctx, opts.Policy, (*change).reconcile); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Policy returns the policy in force.
@@ -96,7 +99,8 @@ func (m *Manager) SetPolicy(ctx context.Context, p Policy) error {
 
 // Sign returns the compact JWS of payload (RFC 7515 §7.1) with the given typ,
 // and the kid of the key that signed it. alg is one of the policy's algorithms,
-// or empty for the first of them that has a signing key.
+// or empty for the first of them that has a signing key. An algorithm that was
+// added signs when caches have seen its key, and is ErrNoKey until then.
 func (m *Manager) Sign(alg, typ string, payload []byte) (token, kid string, err error) {
 	state := m.state.Load() // before the clock is read: the state is never of a later time
 	k, err := state.signer(alg, m.now())
@@ -178,16 +182,10 @@ func (m *Manager) apply(ctx context.Context, dryRun bool, alter func(*change) er
 	defer m.changing.Unlock()
 	policy := m.state.Load().policy
 	if dryRun {
-		ring := m.state.Load().ring.clone()
-		return ring, alter(m.begin(&ring, policy))
+		return m.alter(m.state.Load().ring, policy, alter)
 	}
 	err := m.change(ctx, policy, alter)
 	return m.state.Load().ring, err
-}
-
-func (m *Manager) begin(ring *Ring, policy Policy) *change {
-	return &change{Ring: ring, now: m.now().UTC().Truncate(time.Millisecond), policy: policy,
-		newKey: func(alg string) (Key, error) { return m.newKey(alg, policy.RSABits) }}
 }
 
 // change alters a copy of the stored ring, stores it and adopts it. m.changing is held.
@@ -197,8 +195,8 @@ func (m *Manager) change(ctx context.Context, policy Policy, alter func(*change)
 		if err != nil {
 			return fmt.Errorf("load the keys: %w", err)
 		}
-		ring := stored.clone()
-		if err := alter(m.begin(&ring, policy)); err != nil {
+		ring, err := m.alter(stored, policy, alter)
+		if err != nil {
 			return err
 		}
 		if ring.equal(stored) {
@@ -216,9 +214,32 @@ func (m *Manager) change(ctx context.Context, policy Policy, alter func(*change)
 	return ErrConflict
 }
 
+// alter applies a change to a copy of ring. A key that it needs is made before the
+// clock is read again: making one takes seconds on a slow machine, and the change
+// promises when clients can see it.
+func (m *Manager) alter(ring Ring, policy Policy, alter func(*change) error) (Ring, error) {
+	var ready []Key
+	for {
+		c := newChange(ring, m.now(), policy, ready)
+		err := alter(c)
+		var need *needKey
+		if !errors.As(err, &need) {
+			return *c.Ring, err
+		}
+		k, err := m.newKey(need.alg, policy.RSABits)
+		if err != nil {
+			return Ring{}, err
+		}
+		ready = append(ready, k)
+	}
+}
+
 // reload adopts what is stored: a write that was reported as failed may have
-// been made all the same, and signing must go by what a restart would find.
+// been made all the same, and signing must go by what a restart would find. That
+// the caller has given up is one way for a write to fail, so it does not count.
 func (m *Manager) reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	ring, err := m.store.LoadRing(ctx)
 	if err != nil {
 		return fmt.Errorf("load the keys again: %w", err)
@@ -226,8 +247,11 @@ func (m *Manager) reload(ctx context.Context) error {
 	return m.adopt(ring, m.state.Load().policy)
 }
 
-// adopt makes ring what the process signs with and publishes.
+// adopt makes ring what the process signs with and publishes. Caches are never
+// promised more than what the ring records: a policy can be in force although a
+// shorter jwks_max_age is stored, if writing that one was reported as failed.
 func (m *Manager) adopt(ring Ring, policy Policy) error {
+	policy.JWKSMaxAge = min(policy.JWKSMaxAge, ring.MaxAge)
 	next, err := newSnapshot(ring, policy, m.state.Load(), m.sealing)
 	if err != nil {
 		return err

@@ -47,15 +47,20 @@ func (c *change) due(alg string) time.Time {
 }
 
 // repairPending gives a pending key that was made in the future, before the
-// clock was set back, a new turn: its old one may be years away.
+// clock was set back, a new turn: its old one may be years away. Where the clock
+// leaves no key active this one stands in already, and its turn is now.
 func (c *change) repairPending() {
 	for _, alg := range c.policy.Algorithms {
 		pending, active := c.inState(alg, Pending, c.now), c.inState(alg, Active, c.now)
-		if pending == nil || active == nil || !pending.Created.After(c.now.Add(time.Minute)) {
+		if pending == nil || !pending.Created.After(c.now.Add(time.Minute)) {
 			continue
 		}
-		from := later(c.now.Add(c.policy.PublishAhead), c.earliestSwitch(c.now))
-		pending.Created, pending.SignsFrom, active.SignsUntil = c.now, from, from
+		from := c.now
+		if active != nil {
+			from = later(c.now.Add(c.policy.PublishAhead), c.earliestSwitch(c.now))
+			active.SignsUntil = from
+		}
+		pending.Created, pending.SignsFrom = c.now, from
 	}
 }
 

@@ -98,10 +98,12 @@ func (r *Ring) chain(alg string) []*Key {
 }
 
 // inState returns the key of alg that is in the state at now, or nil. There is
-// at most one pending and one active key in a chain.
+// at most one pending and one active key in a chain. A key whose turn lies ahead
+// and whose private half is gone is not pending: the clock was set back over its
+// turn, and it can have no other.
 func (r *Ring) inState(alg string, state State, now time.Time) *Key {
 	for _, k := range r.chain(alg) {
-		if k.State(now) == state {
+		if k.State(now) == state && (state != Pending || k.Sealed != "") {
 			return k
 		}
 	}
@@ -151,6 +153,18 @@ func (r *Ring) nextUnpublished(now time.Time) time.Time {
 // set honestly has seen a key that is published at now.
 func (r *Ring) earliestSwitch(now time.Time) time.Time {
 	return later(now.Add(r.MaxAge), r.HeldUntil).Add(settle)
+}
+
+// missesTurn reports whether the times leave alg without a signing key although
+// it has signed before: the clock was set back. A chain that has only just been
+// begun has not missed anything; its pending key waits.
+func (r *Ring) missesTurn(alg string, now time.Time) bool {
+	for _, k := range r.chain(alg) {
+		if k.Created.After(now) || k.State(now) == Active && k.Sealed == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // clone copies the ring so that a failed change leaves the original alone.

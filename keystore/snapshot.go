@@ -110,32 +110,44 @@ func (k *openKey) prefix(typ string) []byte {
 // signer returns the key that signs for alg at now, or for an empty alg the key
 // of the first algorithm that has one.
 func (s *snapshot) signer(alg string, now time.Time) (*openKey, error) {
-	algs := s.policy.Algorithms
-	if alg != "" {
-		if !slices.Contains(algs, alg) {
-			return nil, fmt.Errorf("%w: %q is not among keys.algorithms", ErrAlgorithm, alg)
-		}
-		algs = []string{alg}
-	}
-	for _, choose := range []func(string, time.Time) *Key{s.ring.signer, s.ring.reserve} {
-		for _, alg := range algs {
-			if k := choose(alg, now); k != nil {
-				return s.keys[k.KID], nil
-			}
+	var k *Key
+	switch {
+	case alg == "":
+		k = s.anySigner(now)
+	case !slices.Contains(s.policy.Algorithms, alg):
+		return nil, fmt.Errorf("%w: %q is not among keys.algorithms", ErrAlgorithm, alg)
+	default:
+		k = s.ring.signer(alg, now)
+		if k == nil && s.ring.missesTurn(alg, now) {
+			k = s.ring.reserve(alg, now)
 		}
 	}
-	return s.withdrawn(now)
+	if k == nil {
+		return nil, fmt.Errorf("%w: none signs at %s", ErrNoKey, now.UTC().Format(time.RFC3339))
+	}
+	return s.keys[k.KID], nil
 }
 
-// withdrawn returns a key of an algorithm that is on its way out, which signs
-// until those that replace it may.
-func (s *snapshot) withdrawn(now time.Time) (*openKey, error) {
-	for i := range s.ring.Keys {
-		if k := &s.ring.Keys[i]; k.State(now) == Active && k.Sealed != "" {
-			return s.keys[k.KID], nil
+// anySigner returns a key of the first algorithm that has one; then one of an
+// algorithm that is on its way out, which signs until those that replace it may;
+// and only if the clock leaves no key its turn one that stands in.
+func (s *snapshot) anySigner(now time.Time) *Key {
+	for _, alg := range s.policy.Algorithms {
+		if k := s.ring.signer(alg, now); k != nil {
+			return k
 		}
 	}
-	return nil, fmt.Errorf("%w signs at %s", ErrNoKey, now.UTC().Format(time.RFC3339))
+	for i := range s.ring.Keys {
+		if k := &s.ring.Keys[i]; k.State(now) == Active && k.Sealed != "" {
+			return k
+		}
+	}
+	for _, alg := range s.policy.Algorithms {
+		if k := s.ring.reserve(alg, now); k != nil {
+			return k
+		}
+	}
+	return nil
 }
 
 // document returns the key set of the instant, built once per change.

@@ -13,7 +13,8 @@ type Key struct {
 	KID string `json:"kid"`
 	// Alg is the one JWS algorithm this key is used with (RFC 8725 §3.1).
 	Alg string `json:"alg"`
-	// Public is the public half as a JWK (RFC 7517).
+	// Public is the public half as a JWK (RFC 7517). A store may change its
+	// white space.
 	Public json.RawMessage `json:"public"`
 	// Sealed is the private half as an encrypted JWK (RFC 7517 §7), in compact
 	// JWE form; empty once it has been destroyed.
@@ -49,7 +50,8 @@ type Ring struct {
 	HeldUntil time.Time     `json:"held_until,omitzero"`
 }
 
-// Store keeps the ring. Every method is one atomic step.
+// Store keeps the ring. Every method is one atomic step. Where the storage itself
+// failed, the ring may or may not have been replaced.
 type Store interface {
 	// LoadRing returns the stored ring, or a zero Ring if none was ever stored.
 	LoadRing(ctx context.Context) (Ring, error)
