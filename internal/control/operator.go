@@ -12,6 +12,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"signet/issuer"
@@ -128,13 +129,17 @@ func (o *Operator) removeUser(ctx context.Context, in UserName) (ChangedUser, er
 }
 
 // endSessionsOf ends what rests on an account's former state, once that has
-// changed: a session that begins in between meets the new one.
+// changed: a session that begins in between meets the new one. Whoever asked may
+// have gone by then; it is done all the same.
 func (o *Operator) endSessionsOf(ctx context.Context) func(users.User, error) (ChangedUser, error) {
 	return func(u users.User, err error) (ChangedUser, error) {
 		if err != nil {
 			return ChangedUser{}, err
 		}
-		n, err := o.Issuer.EndSubject(ctx, u.ID)
+		n, err := o.Issuer.EndSubject(context.WithoutCancel(ctx), u.ID)
+		if err != nil {
+			err = fmt.Errorf("%q was changed, but its sessions could not be ended: %w", u.Name, err)
+		}
 		return ChangedUser{User: viewUser(u), SessionsEnded: n}, err
 	}
 }
@@ -206,7 +211,10 @@ func (o *Operator) revokeKey(ctx context.Context, in Revocation) (RevokedKey, er
 	if err != nil || in.DryRun {
 		return out, err
 	}
-	out.SessionsEnded, err = o.Issuer.EndSignedBy(ctx, in.KID)
+	out.SessionsEnded, err = o.Issuer.EndSignedBy(context.WithoutCancel(ctx), in.KID)
+	if err != nil {
+		err = fmt.Errorf("the key is revoked and its tokens are refused, but the sessions could not all be deleted: %w", err)
+	}
 	return out, err
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
 // Op is one operation: a name on the wire, and the types that go in and come out.
@@ -43,15 +45,34 @@ var operations = map[string]func(*Operator, context.Context, []byte) (any, error
 func define[In, Out any](name string, do func(*Operator, context.Context, In) (Out, error)) Op[In, Out] {
 	operations[name] = func(o *Operator, ctx context.Context, request []byte) (any, error) {
 		var in In
-		dec := json.NewDecoder(bytes.NewReader(request))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&in); err != nil && err != io.EOF {
+		if err := decode(request, &in); err != nil {
 			return nil, fmt.Errorf("%s: the request cannot be read: %w", name, err)
 		}
 		return do(o, ctx, in)
 	}
 	return Op[In, Out]{name: name, do: do}
 }
+
+// decode reads one request; none at all is one with nothing set.
+func decode(request []byte, in any) error {
+	if !utf8.Valid(request) { // encoding/json would put another text in its place
+		return errors.New("it is not UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(request))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(in); err != nil && err != io.EOF {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("there is something after it")
+	}
+	return nil
+}
+
+// requestLimit bounds a request, in bytes; errRequest refuses a larger one.
+const requestLimit = 1 << 20
+
+var errRequest = &Error{Message: "the request is too large or broke off"}
 
 // Door is where operations go: to a running server, or to an Operator here.
 type Door interface {
@@ -83,6 +104,9 @@ func (l local) call(ctx context.Context, name string, in any) ([]byte, error) {
 	request, err := json.Marshal(in)
 	if err != nil {
 		return nil, err
+	}
+	if len(request) > requestLimit {
+		return nil, errRequest
 	}
 	out, err := operations[name](l.operator, ctx, request)
 	if err != nil {

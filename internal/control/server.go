@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// requestLimit bounds a request on the socket, in bytes.
-const requestLimit = 1 << 20
-
 // Server answers operations on a unix socket.
 type Server struct {
 	listener net.Listener
@@ -106,7 +103,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, requestLimit))
 	if err != nil {
-		reply(w, http.StatusBadRequest, &Error{Message: "the request is too large or broke off"})
+		reply(w, http.StatusBadRequest, errRequest)
 		return
 	}
 	out, err := op(h.operator, r.Context(), request)

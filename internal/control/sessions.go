@@ -118,7 +118,7 @@ func (o *Operator) judgeToken(ctx context.Context, in TokenText) (Verdict, error
 	case err == nil:
 		return Verdict{Valid: true}, nil
 	case errors.Is(err, issuer.ErrInvalid), errors.Is(err, issuer.ErrExpired), errors.Is(err, issuer.ErrWrongType),
-		errors.Is(err, issuer.ErrNoSession), errors.As(err, &missing):
+		errors.Is(err, issuer.ErrNoSession), errors.Is(err, issuer.ErrInactive), errors.As(err, &missing):
 		return Verdict{Reason: err.Error()}, nil
 	default:
 		return Verdict{}, err

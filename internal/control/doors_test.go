@@ -1,0 +1,409 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"signet/internal/store/storetest"
+	"signet/keystore"
+)
+
+// doorCase is one request. It is made through each door to an issuer of its own
+// that was prepared in the same way.
+type doorCase struct {
+	name string
+	// prepare returns the request; nil prepares nothing and sends in.
+	prepare func(t testing.TB, f *fixture) any
+	in      any
+	ask     asker
+	// want is the answer as JSON, with KID1, SESSION1, SUB1 for what is random;
+	// or wantErr is the refusal.
+	want    string
+	wantErr Error
+}
+
+// asker is one operation of the table, for requests of any type.
+type asker struct {
+	name string
+	do   func(ctx context.Context, door Door, in any) (any, error)
+}
+
+func ask[In, Out any](op Op[In, Out]) asker {
+	return asker{op.Name(), func(ctx context.Context, door Door, in any) (any, error) { return op.Do(ctx, door, in.(In)) }}
+}
+
+// accounts prepares accounts and then sends in.
+func accounts(in any, names ...string) func(testing.TB, *fixture) any {
+	return func(t testing.TB, f *fixture) any {
+		f.create(t, names...)
+		return in
+	}
+}
+
+// loggedIn prepares one account with two sessions.
+func loggedIn(in any) func(testing.TB, *fixture) any {
+	return func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		f.login(t, "kyoko")
+		f.login(t, "kyoko")
+		f.move(time.Minute)
+		return in
+	}
+}
+
+func rotated(in any) func(testing.TB, *fixture) any {
+	return func(t testing.TB, f *fixture) any {
+		_, err := f.Keys.Rotate(t.Context(), keystore.RotateRequest{Alg: "ES256"}, false)
+		must(t, err)
+		f.move(time.Hour)
+		return in
+	}
+}
+
+func activeKey(request func(kid string) any) func(testing.TB, *fixture) any {
+	return func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		f.login(t, "kyoko")
+		return request(f.kid(t, "ES256", keystore.Active))
+	}
+}
+
+const (
+	hintUsers    = "signet users list    shows the accounts"
+	hintKeys     = "signet keys list    shows the keys"
+	hintSessions = "signet sessions list    shows the sessions"
+
+	kyoko        = `{"id":"SUB1","name":"kyoko","disabled":false,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:00:00Z"}`
+	mori         = `{"id":"SUB2","name":"mori","disabled":false,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:00:00Z"}`
+	kyokoChanged = `{"id":"SUB1","name":"kyoko","disabled":false,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:01:00Z"}`
+	kyokoDisable = `{"id":"SUB1","name":"kyoko","disabled":true,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:00:00Z"}`
+
+	activeES256 = `{"kid":"KID1","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","private_half":true}`
+	activeES384 = `{"kid":"KID2","alg":"ES384","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","private_half":true}`
+)
+
+var doorCases = []doorCase{
+	{name: "add", ask: ask(AddUser), in: Credentials{"Kyoko", password}, want: kyoko},
+	{name: "add a name that is taken", ask: ask(AddUser), prepare: accounts(Credentials{"KYOKO", password}, "kyoko"),
+		wantErr: Error{`"kyoko": a user with this name exists already`, "signet users passwd NAME    gives an account another password"}},
+	{name: "add no name", ask: ask(AddUser), in: Credentials{"", password},
+		wantErr: Error{`this is not a valid user name: "" is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses`, ""}},
+	{name: "add a name with a space", ask: ask(AddUser), in: Credentials{"kyoko mori", password},
+		wantErr: Error{`this is not a valid user name: "kyoko mori" is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses`, ""}},
+	{name: "add a long name", ask: ask(AddUser), in: Credentials{strings.Repeat("k", 256), password},
+		wantErr: Error{`this is not a valid user name: it is longer than 255 bytes`, ""}},
+	{name: "add without a password", ask: ask(AddUser), in: Credentials{"kyoko", ""},
+		wantErr: Error{`this password cannot be used: it is empty`, ""}},
+	{name: "add with a long password", ask: ask(AddUser), in: Credentials{"kyoko", strings.Repeat("p", 1025)},
+		wantErr: Error{`this password cannot be used: it is longer than 1024 bytes`, ""}},
+	{name: "add with more than a request holds", ask: ask(AddUser), in: Credentials{"kyoko", strings.Repeat("p", requestLimit)},
+		wantErr: Error{`the request is too large or broke off`, ""}},
+	{name: "add while the storage fails", ask: ask(AddUser), prepare: func(t testing.TB, f *fixture) any {
+		f.store.FailNext("CreateUser", storetest.NotApplied)
+		return Credentials{"kyoko", password}
+	}, wantErr: Error{`"kyoko": CreateUser: storetest: the storage failed`, ""}},
+
+	{name: "list", ask: ask(ListUsers), prepare: accounts(Page{}, "kyoko", "mori"), want: `{"users":[` + kyoko + `,` + mori + `]}`},
+	{name: "list none", ask: ask(ListUsers), in: Page{}, want: `{"users":[]}`},
+	{name: "list a page", ask: ask(ListUsers), prepare: accounts(Page{Limit: 1}, "kyoko", "mori"), want: `{"users":[` + kyoko + `],"next":"kyoko"}`},
+	{name: "list the next page", ask: ask(ListUsers), prepare: accounts(Page{After: "a", Limit: 2}, "kyoko", "mori", "a"),
+		want: `{"users":[` + kyoko + `,` + mori + `],"next":"mori"}`},
+	{name: "list after the last", ask: ask(ListUsers), prepare: accounts(Page{After: "mori"}, "kyoko", "mori"), want: `{"users":[]}`},
+
+	{name: "show", ask: ask(ShowUser), prepare: accounts(UserName{"KYOKO"}, "kyoko"), want: kyoko},
+	{name: "show an unknown one", ask: ask(ShowUser), in: UserName{"kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "show what is no name", ask: ask(ShowUser), in: UserName{"no name"}, wantErr: Error{`"no name": no such user`, hintUsers}},
+
+	{name: "passwd", ask: ask(SetPassword), prepare: loggedIn(Credentials{"kyoko", "another password"}),
+		want: `{"user":` + kyokoChanged + `,"sessions_ended":2}`},
+	{name: "passwd of an unknown one", ask: ask(SetPassword), in: Credentials{"kyoko", password}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "passwd to none", ask: ask(SetPassword), prepare: loggedIn(Credentials{"kyoko", ""}),
+		wantErr: Error{`this password cannot be used: it is empty`, ""}},
+	{name: "passwd while the sessions cannot be reached", ask: ask(SetPassword), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		f.store.FailNext("EndSubjectSessions", storetest.NotApplied)
+		return Credentials{"kyoko", password}
+	}, wantErr: Error{`"kyoko" was changed, but its sessions could not be ended: EndSubjectSessions: storetest: the storage failed`, ""}},
+	{name: "enable", ask: ask(EnableUser), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		_, err := f.Users.Disable(t.Context(), "kyoko")
+		must(t, err)
+		return UserName{"kyoko"}
+	}, want: kyoko},
+	{name: "enable an enabled one", ask: ask(EnableUser), prepare: accounts(UserName{"kyoko"}, "kyoko"), want: kyoko},
+	{name: "enable an unknown one", ask: ask(EnableUser), in: UserName{"kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "disable", ask: ask(DisableUser), prepare: loggedIn(UserName{"kyoko"}), want: `{"user":` + kyokoDisable + `,"sessions_ended":2}`},
+	{name: "disable an unknown one", ask: ask(DisableUser), in: UserName{"kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "remove", ask: ask(RemoveUser), prepare: loggedIn(UserName{"kyoko"}), want: `{"user":` + kyoko + `,"sessions_ended":2}`},
+	{name: "remove an unknown one", ask: ask(RemoveUser), in: UserName{"kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+
+	{name: "list", ask: ask(ListKeys), in: struct{}{}, want: `{"keys":[` + activeES256 + `,` + activeES384 + `],"now":"2026-03-01T12:00:00Z"}`},
+	{name: "show", ask: ask(ShowKey), prepare: activeKey(func(kid string) any { return KeyID{kid} }), want: activeES256},
+	{name: "show an unknown one", ask: ask(ShowKey), in: KeyID{"none"}, wantErr: Error{`no such key: "none"`, hintKeys}},
+	{name: "revoke while the sessions cannot be reached", ask: ask(RevokeKey), prepare: func(t testing.TB, f *fixture) any {
+		f.store.FailNext("SweepSessions", storetest.NotApplied)
+		return Revocation{KID: f.kid(t, "ES256", keystore.Active)}
+	}, wantErr: Error{`the key is revoked and its tokens are refused, but the sessions could not all be deleted: SweepSessions: storetest: the storage failed`, ""}},
+	{name: "rotate", ask: ask(RotateKeys), in: Rotation{Alg: "ES256"},
+		want: `{"takeovers":[{"new":{"kid":"KID1","alg":"ES256","state":"pending","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-02T12:00:00Z","private_half":true},` +
+			`"old":{"kid":"KID2","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-02T12:00:00Z","published_until":"2026-03-02T12:12:30Z","kept_until":"2026-03-03T12:02:30Z","private_half":true}}],` +
+			`"dry_run":false,"now":"2026-03-01T12:00:00Z"}`},
+	{name: "rotate dry", ask: ask(RotateKeys), in: Rotation{Alg: "ES256", In: time.Hour, DryRun: true},
+		want: `{"takeovers":[{"new":{"kid":"KID1","alg":"ES256","state":"pending","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T13:00:00Z","private_half":true},` +
+			`"old":{"kid":"KID2","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-01T13:00:00Z","published_until":"2026-03-01T13:12:30Z","kept_until":"2026-03-02T13:02:30Z","private_half":true}}],` +
+			`"dry_run":true,"now":"2026-03-01T12:00:00Z"}`},
+	{name: "rotate at once", ask: ask(RotateKeys), prepare: rotated(Rotation{Alg: "ES256", Now: true}),
+		want: `{"takeovers":[{"new":{"kid":"KID1","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T13:00:00Z","private_half":true},` +
+			`"old":{"kid":"KID2","alg":"ES256","state":"retired","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-01T13:00:00Z","published_until":"2026-03-01T13:12:30Z","kept_until":"2026-03-02T13:02:30Z","private_half":true}}],` +
+			`"dry_run":false,"now":"2026-03-01T13:00:00Z"}`},
+	{name: "rotate while a rotation is pending", ask: ask(RotateKeys), prepare: rotated(Rotation{}),
+		wantErr: Error{`ES256: a rotation is under way: key KID1 signs from 2026-03-02T12:00:00Z, in 23h0m0s`,
+			"signet keys rotate --alg ES256 --now    lets the pending key sign at once; services that have not fetched it refuse its tokens until they do"}},
+	{name: "rotate too soon", ask: ask(RotateKeys), in: Rotation{In: time.Minute},
+		wantErr: Error{`too soon for the caches that hold the key set: services may keep the key set for another 5m2s and would refuse the new key until then`,
+			"use a longer --in, or --now to let services refuse new tokens until they fetch the key set"}},
+	{name: "rotate in the past", ask: ask(RotateKeys), in: Rotation{In: -time.Hour},
+		wantErr: Error{`too soon for the caches that hold the key set: services may keep the key set for another 5m2s and would refuse the new key until then`,
+			"use a longer --in, or --now to let services refuse new tokens until they fetch the key set"}},
+	{name: "rotate an algorithm that is not configured", ask: ask(RotateKeys), in: Rotation{Alg: "HS256"},
+		wantErr: Error{`no such signing algorithm: "HS256" is not among keys.algorithms ([ES256 ES384])`, "name it under keys.algorithms in the configuration first"}},
+	{name: "revoke", ask: ask(RevokeKey), prepare: activeKey(func(kid string) any { return Revocation{KID: kid} }),
+		want: `{"new":{"kid":"KID1","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","private_half":true},` +
+			`"old":{"kid":"KID2","alg":"ES256","state":"revoked","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-01T12:00:00Z","published_until":"2026-03-01T12:00:00Z","kept_until":"2026-03-02T12:02:30Z","revoked":"2026-03-01T12:00:00Z","private_half":false},` +
+			`"sessions_ended":1,"dry_run":false,"now":"2026-03-01T12:00:00Z"}`},
+	{name: "revoke dry", ask: ask(RevokeKey), prepare: activeKey(func(kid string) any { return Revocation{KID: kid, DryRun: true} }),
+		want: `{"new":{"kid":"KID1","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","private_half":true},` +
+			`"old":{"kid":"KID2","alg":"ES256","state":"revoked","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-01T12:00:00Z","published_until":"2026-03-01T12:00:00Z","kept_until":"2026-03-02T12:02:30Z","revoked":"2026-03-01T12:00:00Z","private_half":false},` +
+			`"sessions_ended":0,"dry_run":true,"now":"2026-03-01T12:00:00Z"}`},
+	{name: "revoke an unknown one", ask: ask(RevokeKey), in: Revocation{KID: "none"}, wantErr: Error{`no such key: "none"`, hintKeys}},
+	{name: "revoke an unknown one dry", ask: ask(RevokeKey), in: Revocation{KID: "none", DryRun: true}, wantErr: Error{`no such key: "none"`, hintKeys}},
+	{name: "revoke twice", ask: ask(RevokeKey), prepare: func(t testing.TB, f *fixture) any {
+		kid := f.kid(t, "ES256", keystore.Active)
+		_, err := f.Keys.Revoke(t.Context(), kid, false)
+		must(t, err)
+		return Revocation{KID: kid}
+	}, wantErr: Error{`the key is revoked already: KID1, since 2026-03-01T12:00:00Z`, hintKeys}},
+	{name: "the set", ask: ask(GetKeySet), in: struct{}{},
+		want: `{"set":{"keys":[{"kty":"EC","kid":"KID1","use":"sig","alg":"ES256","crv":"P-256","x":...,"y":...},{"kty":"EC","kid":"KID2","use":"sig","alg":"ES384","crv":"P-384","x":...,"y":...}]}}`},
+
+	{name: "list", ask: ask(ListSessions), prepare: loggedIn(SessionQuery{Page: Page{Limit: 1}}),
+		want: `{"sessions":[{"id":"SESSION1","sub":"SUB1","client_id":"first-party","created":"2026-03-01T12:00:00Z","refreshed":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","ends":"2026-03-31T12:00:00Z","generation":0,"expired":false}],"next":"SESSION1"}`},
+	{name: "list expired ones of a user", ask: ask(ListSessions), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko", "mori")
+		f.login(t, "kyoko")
+		f.login(t, "mori")
+		f.move(24 * time.Hour)
+		return SessionQuery{User: "Mori"}
+	}, want: `{"sessions":[{"id":"SESSION1","sub":"SUB1","client_id":"first-party","created":"2026-03-01T12:00:00Z","refreshed":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","ends":"2026-03-31T12:00:00Z","generation":0,"expired":true}]}`},
+	{name: "list none", ask: ask(ListSessions), in: SessionQuery{}, want: `{"sessions":[]}`},
+	{name: "list those of an unknown user", ask: ask(ListSessions), in: SessionQuery{User: "kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "end one", ask: ask(EndSessions), prepare: func(t testing.TB, f *fixture) any {
+		loggedIn(nil)(t, f)
+		return SessionEnd{ID: f.sessions(t, "kyoko")[0]}
+	}, want: `{"sessions_ended":1}`},
+	{name: "end those of a user", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{User: "KYOKO"}), want: `{"sessions_ended":2}`},
+	{name: "end all", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{All: true}), want: `{"sessions_ended":2}`},
+	{name: "end all of none", ask: ask(EndSessions), in: SessionEnd{All: true}, want: `{"sessions_ended":0}`},
+	{name: "end an unknown one", ask: ask(EndSessions), in: SessionEnd{ID: "none"}, wantErr: Error{`"none": the session has ended`, hintSessions}},
+	{name: "end those of an unknown user", ask: ask(EndSessions), in: SessionEnd{User: "kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "end nothing named", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{}), wantErr: Error{`name one session by its id, a user, or all`, ""}},
+	{name: "end by id and user", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{ID: "x", User: "kyoko"}),
+		wantErr: Error{`name one session by its id, a user, or all`, ""}},
+	{name: "end by user and all", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{User: "kyoko", All: true}),
+		wantErr: Error{`name one session by its id, a user, or all`, ""}},
+	{name: "end by id and all", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{ID: "x", All: true}),
+		wantErr: Error{`name one session by its id, a user, or all`, ""}},
+
+	{name: "a good access token", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		return TokenText{f.login(t, "kyoko").Access}
+	}, want: `{"valid":true}`},
+	{name: "a good refresh token", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		return TokenText{f.login(t, "kyoko").Refresh}
+	}, want: `{"valid":true}`},
+	{name: "an expired token", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		defer f.move(5*time.Minute + 30*time.Second)
+		return TokenText{f.login(t, "kyoko").Access}
+	}, want: `{"valid":false,"reason":"token is expired"}`},
+	{name: "a token whose session has ended", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		token := f.login(t, "kyoko").Access
+		_, err := f.Issuer.EndAll(t.Context())
+		must(t, err)
+		return TokenText{token}
+	}, want: `{"valid":false,"reason":"the session has ended"}`},
+	{name: "a token of a disabled account", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		token := f.login(t, "kyoko").Access
+		_, err := f.Users.Disable(t.Context(), "kyoko")
+		must(t, err)
+		return TokenText{token}
+	}, want: `{"valid":false,"reason":"no active account for this token"}`},
+	{name: "a token of a revoked key", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		token := f.login(t, "kyoko").Access
+		_, err := f.Keys.Revoke(t.Context(), f.kid(t, "ES256", keystore.Active), false)
+		must(t, err)
+		return TokenText{token}
+	}, want: `{"valid":false,"reason":"token is invalid: no key with this kid: \"KID1\""}`},
+	{name: "a token while the storage fails", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "kyoko")
+		token := f.login(t, "kyoko").Access
+		f.store.FailNext("Session", storetest.NotApplied)
+		return TokenText{token}
+	}, wantErr: Error{`Session: storetest: the storage failed`, ""}},
+}
+
+// neverRefuse are the operations whose request cannot be refused for what it says.
+var neverRefuse = []string{ListUsers.Name(), ListKeys.Name(), GetKeySet.Name()}
+
+// TestBothDoorsDoTheSame makes each request through both doors, and has every
+// operation of the table answer, and refuse, at least once.
+func TestBothDoorsDoTheSame(t *testing.T) {
+	good, bad := map[string]bool{}, map[string]bool{}
+	for _, c := range doorCases {
+		good[c.ask.name] = good[c.ask.name] || c.want != ""
+		bad[c.ask.name] = bad[c.ask.name] || c.want == ""
+		t.Run(c.ask.name+"/"+c.name, func(t *testing.T) {
+			throughBothDoors(t, c.test)
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(operations)) {
+		if !good[name] {
+			t.Errorf("no case has %q answer", name)
+		}
+		if !bad[name] && !slices.Contains(neverRefuse, name) {
+			t.Errorf("no case has %q refused", name)
+		}
+	}
+	if len(operations) == 0 {
+		t.Error("the table of operations is empty")
+	}
+}
+
+func (c doorCase) test(t *testing.T, f *fixture, door Door) {
+	in := c.in
+	if c.prepare != nil {
+		in = c.prepare(t, f)
+	}
+	out, err := c.ask.do(t.Context(), door, in)
+	var random names
+	if c.want == "" {
+		got := refused(t, err)
+		got.Message = random.normalize(got.Message)
+		wantRefused(t, got, c.wantErr)
+		return
+	}
+	must(t, err)
+	if got := random.normalize(encode(t, out)); got != c.want {
+		t.Errorf("answer\n%s, want\n%s", got, c.want)
+	}
+}
+
+// TestTokensThatAreNone: the verdict on what is no token says so, and is no failure.
+func TestTokensThatAreNone(t *testing.T) {
+	throughBothDoors(t, func(t *testing.T, f *fixture, door Door) {
+		for _, text := range []string{"", "x", "a.b.c", "\x00", strings.Repeat("a", 100_000)} {
+			verdict, err := JudgeToken.Do(t.Context(), door, TokenText{text})
+			must(t, err)
+			if verdict.Valid || !strings.HasPrefix(verdict.Reason, "token is invalid: ") {
+				t.Errorf("%.20q: verdict %+v", text, verdict)
+			}
+		}
+	})
+}
+
+// TestPages walks lists that are longer than a page.
+func TestPages(t *testing.T) {
+	want := []string{"a", "b", "c", "d", "e", "f", "g"}
+	throughBothDoors(t, func(t *testing.T, f *fixture, door Door) {
+		f.create(t, want...)
+		for _, name := range want {
+			f.login(t, name)
+		}
+		for _, limit := range []int{1, 2, 3, 6, 7, 8, 0, -1, 5000} {
+			var got []string
+			for page := (Page{Limit: limit}); ; {
+				list, err := ListUsers.Do(t.Context(), door, page)
+				must(t, err)
+				for _, u := range list.Users {
+					got = append(got, u.Name)
+				}
+				if page.After = list.Next; list.Next == "" {
+					break
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("limit %d: users %v, want %v", limit, got, want)
+			}
+			ids := []string{}
+			for query := (SessionQuery{Page: Page{Limit: limit}}); ; {
+				list, err := ListSessions.Do(t.Context(), door, query)
+				must(t, err)
+				for _, s := range list.Sessions {
+					ids = append(ids, s.ID)
+				}
+				if query.After = list.Next; list.Next == "" {
+					break
+				}
+			}
+			if all := f.sessions(t, ""); len(all) != len(want) || !slices.Equal(ids, all) {
+				t.Errorf("limit %d: sessions %v, want %v", limit, ids, all)
+			}
+		}
+	})
+}
+
+func TestPageLimit(t *testing.T) {
+	for asked, want := range map[int]int{0: maxPage, -1: maxPage, 1: 1, maxPage: maxPage, maxPage + 1: maxPage} {
+		if got := (Page{Limit: asked}).limit(); got != want {
+			t.Errorf("a page of %d has %d rows, want %d", asked, got, want)
+		}
+	}
+}
+
+// TestAnswersHoldNoSecret makes every good request and looks for what must stay inside.
+func TestAnswersHoldNoSecret(t *testing.T) {
+	f := newFixture(t)
+	loggedIn(nil)(t, f)
+	requests := map[string]any{
+		AddUser.Name(): Credentials{"mori", password}, SetPassword.Name(): Credentials{"kyoko", password},
+		ShowUser.Name(): UserName{"kyoko"}, EnableUser.Name(): UserName{"kyoko"},
+		DisableUser.Name(): UserName{"kyoko"}, RemoveUser.Name(): UserName{"kyoko"},
+		ShowKey.Name():     KeyID{f.kid(t, "ES256", keystore.Active)},
+		RevokeKey.Name():   Revocation{KID: f.kid(t, "ES256", keystore.Active)},
+		EndSessions.Name(): SessionEnd{All: true},
+	}
+	order := slices.Sorted(maps.Keys(operations))
+	slices.SortStableFunc(order, func(a, b string) int { return changes(a) - changes(b) })
+	for _, name := range order {
+		request, err := json.Marshal(requests[name])
+		must(t, err)
+		out, err := operations[name](f.Operator, t.Context(), request)
+		must(t, err)
+		text := encode(t, out)
+		for _, secret := range []string{"argon2", password, `"d":`, "eyJ", "Hash", "hash", "Sealed"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the answer of %q holds %q: %s", name, secret, text)
+			}
+		}
+	}
+}
+
+// changes orders operations: what looks comes first, what removes comes last.
+func changes(name string) int {
+	switch name {
+	case RemoveUser.Name():
+		return 2
+	case SetPassword.Name(), EnableUser.Name(), DisableUser.Name(), EndSessions.Name(), RevokeKey.Name(), RotateKeys.Name():
+		return 1
+	}
+	return 0
+}
