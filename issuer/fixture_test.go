@@ -84,7 +84,7 @@ func newFixtureAt(t testing.TB, c *clock, now func() time.Time, algorithms ...st
 	f := &fixture{clock: c, store: storetest.NewFaulty(openStore(t)), sealFile: filepath.Join(t.TempDir(), "seal.key")}
 	sealing, err := keystore.OpenSealingKey(f.sealFile, true)
 	must(t, err)
-	f.keys, err = keystore.Open(t.Context(), keystore.Options{Store: f.store, Sealing: sealing, Now: now, Policy: keystore.Policy{
+	f.keys, err = keystore.Open(t.Context(), keystore.Options{Store: f.store, Sealing: sealing, Now: now, Policy: &keystore.Policy{
 		Algorithms: algorithms, RSABits: 2048, PublishAhead: 24 * time.Hour, JWKSMaxAge: 5 * time.Minute,
 		AccessLifetime: 5 * time.Minute, RefreshLifetime: 24 * time.Hour,
 	}})

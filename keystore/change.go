@@ -6,34 +6,16 @@ import (
 	"time"
 )
 
-// Policy is what the configuration says about keys and about the lifetimes that
-// decide how long a key must be kept.
-type Policy struct {
-	// Algorithms that have a signing key; the first signs where none is asked for.
-	Algorithms []string
-	// RSABits is the modulus of new RSA keys: 2048, 3072 or 4096.
-	RSABits int
-	// RotateEvery is the age at which a key is replaced; 0 means never by itself.
-	RotateEvery time.Duration
-	// PublishAhead is how long a new key is published before it signs.
-	PublishAhead time.Duration
-	// JWKSMaxAge is how long a cache may keep the key set.
-	JWKSMaxAge time.Duration
-	// AccessLifetime and RefreshLifetime are the longest of any token.
-	AccessLifetime, RefreshLifetime time.Duration
-}
-
 // change is one alteration of a ring at an instant. It works on a copy.
 type change struct {
 	*Ring
-	now    time.Time
-	policy Policy
-	ready  []Key // new keys that were made for it
+	now   time.Time
+	ready []Key // new keys that were made for it
 }
 
-func newChange(ring Ring, now time.Time, policy Policy, ready []Key) *change {
+func newChange(ring Ring, now time.Time, ready []Key) *change {
 	ring = ring.clone()
-	return &change{Ring: &ring, now: now.UTC().Truncate(time.Millisecond), policy: policy, ready: slices.Clone(ready)}
+	return &change{Ring: &ring, now: now.UTC().Truncate(time.Millisecond), ready: slices.Clone(ready)}
 }
 
 // needKey asks whoever applies the change to make a key and to apply it again.
@@ -57,19 +39,19 @@ func (c *change) add(alg string, signsFrom time.Time) (*Key, error) {
 
 // cover records in a key that may still sign the lifetimes now in force.
 func (c *change) cover(k *Key) {
-	k.MaxAccess = max(k.MaxAccess, c.policy.AccessLifetime)
-	k.MaxRefresh = max(k.MaxRefresh, c.policy.RefreshLifetime)
-	k.MaxCache = max(k.MaxCache, c.policy.JWKSMaxAge)
+	k.MaxAccess = max(k.MaxAccess, c.Policy.AccessLifetime)
+	k.MaxRefresh = max(k.MaxRefresh, c.Policy.RefreshLifetime)
+	k.MaxCache = max(k.MaxCache, c.Policy.JWKSMaxAge)
 }
 
-// reconcile brings the ring in line with the policy: lifetimes are recorded in
-// the keys before any token is made with them, algorithms that have no key get
-// one, and algorithms that are no longer wanted stop signing once the others can.
-func (c *change) reconcile() error {
-	if c.policy.JWKSMaxAge < c.MaxAge {
-		c.HeldUntil = later(c.HeldUntil, c.now.Add(c.MaxAge))
+// follow puts a policy in force: lifetimes are recorded in the keys before any token
+// is made with them, algorithms that have no key get one, and algorithms that are no
+// longer wanted stop signing once the others can.
+func (c *change) follow(policy Policy) error {
+	if policy.JWKSMaxAge < c.Policy.JWKSMaxAge {
+		c.HeldUntil = later(c.HeldUntil, c.now.Add(c.Policy.JWKSMaxAge))
 	}
-	c.MaxAge = c.policy.JWKSMaxAge
+	c.Policy = policy
 	for i := range c.Keys {
 		if k := &c.Keys[i]; k.Revoked.IsZero() && k.open(c.now) {
 			c.cover(k)
@@ -77,13 +59,13 @@ func (c *change) reconcile() error {
 	}
 	first := len(c.Keys) == 0
 	ready := c.now
-	for _, alg := range c.policy.Algorithms {
+	for _, alg := range c.Policy.Algorithms {
 		c.reopen(alg)
 		k := c.reserve(alg, c.now)
 		if k == nil {
 			from := c.now
 			if !first {
-				from = later(c.now.Add(c.policy.PublishAhead), c.earliestSwitch(c.now))
+				from = later(c.now.Add(c.Policy.PublishAhead), c.earliestSwitch(c.now))
 			}
 			var err error
 			if k, err = c.add(alg, from); err != nil {
@@ -110,12 +92,22 @@ func (c *change) reopen(alg string) {
 }
 
 // withdraw ends the chains of algorithms that the policy no longer names, at the
-// instant from which all the others sign.
+// instant from which all the others sign. A key of theirs that has not begun to sign
+// never will.
 func (c *change) withdraw(ready time.Time) {
+	unwanted := func(k *Key) bool { return k.Revoked.IsZero() && !slices.Contains(c.Policy.Algorithms, k.Alg) }
+	var turns []time.Time // that will not come
+	c.Keys = slices.DeleteFunc(c.Keys, func(k Key) bool {
+		if !unwanted(&k) || k.State(c.now) != Pending {
+			return false
+		}
+		turns = append(turns, k.SignsFrom)
+		return true
+	})
 	for i := range c.Keys {
 		k := &c.Keys[i]
-		if k.Revoked.IsZero() && k.SignsUntil.IsZero() && !slices.Contains(c.policy.Algorithms, k.Alg) {
-			k.SignsUntil = later(ready, k.SignsFrom)
+		if unwanted(k) && k.open(c.now) && (k.SignsUntil.IsZero() || slices.ContainsFunc(turns, k.SignsUntil.Equal)) {
+			k.SignsUntil = ready
 		}
 	}
 }
@@ -134,7 +126,7 @@ type RotateRequest struct {
 // rotate replaces the keys the request names: all of them or, on an error, none.
 // It returns the kids of the keys that take over.
 func (c *change) rotate(req RotateRequest) ([]string, error) {
-	algs := c.policy.Algorithms
+	algs := c.Policy.Algorithms
 	if req.Alg != "" {
 		if !slices.Contains(algs, req.Alg) {
 			return nil, fmt.Errorf("%w: %q is not among keys.algorithms (%v)", ErrAlgorithm, req.Alg, algs)
@@ -178,7 +170,7 @@ func (c *change) switchAt(req RotateRequest) (time.Time, error) {
 	}
 	earliest := c.earliestSwitch(c.now)
 	if req.In == 0 {
-		return later(c.now.Add(c.policy.PublishAhead), earliest), nil
+		return later(c.now.Add(c.Policy.PublishAhead), earliest), nil
 	}
 	if at := c.now.Add(req.In); !at.Before(earliest.Add(-settle)) {
 		return later(at, earliest), nil
@@ -200,30 +192,35 @@ func (c *change) succeed(k *Key, from time.Time) *Key {
 	return k
 }
 
+// revocation names the keys that a revocation touches beside the revoked one: the
+// one that signs from now on and, if another than the revoked key was active, that.
+type revocation struct{ by, superseded string }
+
 // revoke takes a key out of use and lets one that was never published sign at
 // once, so that clients which keep keys until they meet an unknown kid fetch the
 // set and drop the revoked one. A pending key keeps its turn. A key whose algorithm
 // was withdrawn is replaced by one of the first algorithm: the chain stays at its
-// end. It returns the kid of the replacement.
-func (c *change) revoke(kid string) (string, error) {
+// end.
+func (c *change) revoke(kid string) (replaced revocation, err error) {
 	k := c.find(kid)
 	switch {
 	case k == nil:
-		return "", fmt.Errorf("%w: %q", ErrNoKey, kid)
+		return replaced, fmt.Errorf("%w: %q", ErrNoKey, kid)
 	case !k.Revoked.IsZero():
-		return "", fmt.Errorf("%w: %s, since %s", ErrRevoked, kid, k.Revoked.UTC().Format(time.RFC3339))
+		return replaced, fmt.Errorf("%w: %s, since %s", ErrRevoked, kid, k.Revoked.UTC().Format(time.RFC3339))
 	}
 	k.Revoked, k.Sealed = c.now, ""
 	if k.open(c.now) {
 		k.SignsUntil = c.now
 	}
 	alg := k.Alg
-	if !slices.Contains(c.policy.Algorithms, alg) {
-		alg = c.policy.Algorithms[0]
+	if !slices.Contains(c.Policy.Algorithms, alg) {
+		alg = c.Policy.Algorithms[0]
 	}
 	pending := c.inState(alg, Pending, c.now)
 	if active := c.inState(alg, Active, c.now); active != nil {
 		active.SignsUntil = c.now
+		replaced.superseded = active.KID
 	}
 	var until time.Time
 	if pending != nil {
@@ -231,8 +228,9 @@ func (c *change) revoke(kid string) (string, error) {
 	}
 	replacement, err := c.add(alg, c.now)
 	if err != nil {
-		return "", err
+		return replaced, err
 	}
 	replacement.SignsUntil = until
-	return replacement.KID, nil
+	replaced.by = replacement.KID
+	return replaced, nil
 }

@@ -181,22 +181,23 @@ func TestFailedPolicyPromisesNoMoreThanIsStored(t *testing.T) {
 	f.rotate(in)
 }
 
-// SetPolicy withdraws an algorithm, fails, and was made; the old policy stays in
-// force, and a rotation is started under it. No gap opens between the end that
-// the withdrawal planned and the beginning of the new key.
-func TestRotationAfterAFailedWithdrawal(t *testing.T) {
+// SetPolicy withdraws an algorithm, fails, and was made: what a restart would find is
+// in force at once, and at no time does nothing sign.
+func TestFailedWithdrawalIsInForceAsStored(t *testing.T) {
 	f := newFixture(t, testPolicy("ES256"))
 	f.store.faults = []fault{applied}
 	if err := f.SetPolicy(t.Context(), testPolicy("EdDSA")); !errors.Is(err, errDisk) {
 		t.Fatalf("SetPolicy: %v, want %v", err, errDisk)
 	}
-	f.clock.advance(23 * time.Hour)
-	f.rotate(RotateRequest{})
-	f.reopen()
+	if algs := f.Policy().Algorithms; len(algs) != 1 || algs[0] != "EdDSA" {
+		t.Errorf("in force is %v, and EdDSA is stored", algs)
+	}
+	f.expectAsStored()
 	for range 50 {
-		if got := f.info(f.signer("ES256")); got.State != Active {
+		if got := f.info(f.signer("")); got.State != Active {
 			t.Fatalf("at %v a %s key signs", f.clock.Now(), got.State)
 		}
 		f.clock.advance(time.Hour)
+		f.maintain()
 	}
 }

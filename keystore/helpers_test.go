@@ -66,7 +66,7 @@ type fixture struct {
 func newFixture(t testing.TB, policy Policy) *fixture {
 	t.Helper()
 	f := &fixture{t: t, clock: newClock(), store: &memStore{}}
-	f.opts = Options{Store: f.store, Sealing: newSealingKey(t), Policy: policy, Now: f.clock.Now, Log: silent}
+	f.opts = Options{Store: f.store, Sealing: newSealingKey(t), Policy: &policy, Now: f.clock.Now, Log: silent}
 	f.reopen()
 	return f
 }
@@ -115,7 +115,7 @@ func (f *fixture) setPolicy(change func(*Policy)) {
 	if err := f.SetPolicy(f.t.Context(), p); err != nil {
 		f.t.Fatal(err)
 	}
-	f.opts.Policy = p
+	f.opts.Policy = &p
 }
 
 // signer is the kid that signs for alg now.

@@ -58,7 +58,7 @@ func newHistory(t rapid.TB, sealing *SealingKey, policy Policy) *history {
 		TB: t, clock: newClock(), store: &memStore{},
 		access: map[string]minted{}, refresh: map[string]minted{}, copies: map[string]held{}, revoked: map[string]bool{},
 	}
-	h.opts = Options{Store: h.store, Sealing: sealing, Policy: policy, Now: h.clock.Now, Log: silent}
+	h.opts = Options{Store: h.store, Sealing: sealing, Policy: &policy, Now: h.clock.Now, Log: silent}
 	h.restart()
 	return h
 }
@@ -106,7 +106,7 @@ func (h *history) revoke(kid string) {
 
 func (h *history) setPolicy(p Policy) {
 	if h.expect(h.m.SetPolicy(context.Background(), p)) {
-		h.opts.Policy = p
+		h.opts.Policy = &p
 	}
 }
 
@@ -274,6 +274,7 @@ func (h *history) checkChains() {
 // checkRestart restarts with nothing changed: what is stored and the clock are
 // all that there is to know, for now and for later.
 func (h *history) checkRestart() {
+	h.maintain() // what is due is done by a start as well
 	before, stored := h.m, h.store.bytes()
 	h.restart()
 	if h.faulty {
@@ -385,7 +386,8 @@ func (h *history) life() map[string]func(*rapid.T) {
 		"set policy": func(t *rapid.T) { h.setPolicy(drawPolicy(t)) },
 		"restart":    func(*rapid.T) { h.checkRestart() },
 		"restart with a new policy": func(t *rapid.T) {
-			h.opts.Policy = drawPolicy(t)
+			p := drawPolicy(t)
+			h.opts.Policy = &p
 			h.restart()
 		},
 	}

@@ -22,6 +22,8 @@ type Info struct {
 type Takeover struct {
 	New Info `json:"new"`
 	Old Info `json:"old"`
+	// Superseded is the active key that a revocation of another retires.
+	Superseded *Info `json:"superseded,omitempty"`
 }
 
 func info(k *Key, now time.Time) Info {

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,8 @@ import (
 type Options struct {
 	Store   Store
 	Sealing *SealingKey
-	Policy  Policy
+	// Policy is put in force; nil leaves the one that is stored with the keys.
+	Policy *Policy
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log receives what the schedule does; nil means slog.Default().
@@ -58,8 +60,9 @@ type Manager struct {
 }
 
 // Open loads the ring and opens its private halves. If no ring was ever stored
-// it makes one active key for each algorithm of the policy. A sealing key that
-// does not fit is an error that wraps ErrSealingKey, and changes nothing.
+// it makes one active key for each algorithm of the policy; without a policy that is
+// ErrNoKey. A sealing key that does not fit is an error that wraps ErrSealingKey, and
+// changes nothing.
 func Open(ctx context.Context, opts Options) (*Manager, error) {
 	m := &Manager{
 		store: opts.Store, sealing: opts.Sealing, now: opts.Now, log: opts.Log,
@@ -77,24 +80,30 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if err := m.adopt(ring, opts.Policy); err != nil {
+	if err := m.adopt(ring); err != nil {
 		return nil, err
 	}
-	if err := m.change(ctx, opts.Policy, (*change).reconcile); err != nil {
+	switch {
+	case opts.Policy != nil:
+		err = m.change(ctx, func(c *change) error { return c.follow(*opts.Policy) })
+	case ring.Version == 0:
+		err = fmt.Errorf("%w: none was made yet", ErrNoKey)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
 // Policy returns the policy in force.
-func (m *Manager) Policy() Policy { return m.state.Load().policy }
+func (m *Manager) Policy() Policy { return m.state.Load().ring.Policy }
 
 // SetPolicy puts p in force. Longer lifetimes are recorded in the keys before it
 // returns: call it before tokens with those lifetimes are made.
 func (m *Manager) SetPolicy(ctx context.Context, p Policy) error {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	return m.change(ctx, p, (*change).reconcile)
+	return m.change(ctx, func(c *change) error { return c.follow(p) })
 }
 
 // Sign returns the compact JWS of payload (RFC 7515 §7.1) with the given typ,
@@ -155,15 +164,21 @@ func (m *Manager) Rotate(ctx context.Context, req RotateRequest, dryRun bool) ([
 // never published sign in its place. ErrNoKey or ErrRevoked if it cannot be. With
 // dryRun it returns what would be, and changes nothing.
 func (m *Manager) Revoke(ctx context.Context, kid string, dryRun bool) (Takeover, error) {
-	var replacement string
+	var replaced revocation
 	ring, err := m.apply(ctx, dryRun, func(c *change) (err error) {
-		replacement, err = c.revoke(kid)
+		replaced, err = c.revoke(kid)
 		return err
 	})
 	if err != nil {
 		return Takeover{}, err
 	}
-	return Takeover{Old: info(ring.find(kid), m.now()), New: info(ring.find(replacement), m.now())}, nil
+	now := m.now()
+	t := Takeover{Old: info(ring.find(kid), now), New: info(ring.find(replaced.by), now)}
+	if replaced.superseded != "" {
+		superseded := info(ring.find(replaced.superseded), now)
+		t.Superseded = &superseded
+	}
+	return t, nil
 }
 
 // Keys returns all keys that the issuer still knows, in the order of their making.
@@ -176,37 +191,36 @@ func (m *Manager) Keys() []Info {
 	return infos
 }
 
-// apply changes the ring under the policy in force, or only tries to.
+// apply changes the ring, or only tries to.
 func (m *Manager) apply(ctx context.Context, dryRun bool, alter func(*change) error) (Ring, error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	policy := m.state.Load().policy
 	if dryRun {
-		return m.alter(m.state.Load().ring, policy, alter)
+		return m.alter(m.state.Load().ring, alter)
 	}
-	err := m.change(ctx, policy, alter)
+	err := m.change(ctx, alter)
 	return m.state.Load().ring, err
 }
 
 // change alters a copy of the stored ring, stores it and adopts it. m.changing is held.
-func (m *Manager) change(ctx context.Context, policy Policy, alter func(*change) error) error {
+func (m *Manager) change(ctx context.Context, alter func(*change) error) error {
 	for range 3 {
 		stored, err := m.store.LoadRing(ctx)
 		if err != nil {
 			return fmt.Errorf("load the keys: %w", err)
 		}
-		ring, err := m.alter(stored, policy, alter)
+		ring, err := m.alter(stored, alter)
 		if err != nil {
 			return err
 		}
 		if ring.equal(stored) {
-			return m.adopt(stored, policy)
+			return m.adopt(stored)
 		}
 		err = m.store.ReplaceRing(ctx, ring)
 		switch {
 		case err == nil:
 			ring.Version++
-			return m.adopt(ring, policy)
+			return m.adopt(ring)
 		case !errors.Is(err, ErrConflict):
 			return errors.Join(fmt.Errorf("store the keys: %w", err), m.reload(ctx))
 		}
@@ -217,16 +231,17 @@ func (m *Manager) change(ctx context.Context, policy Policy, alter func(*change)
 // alter applies a change to a copy of ring. A key that it needs is made before the
 // clock is read again: making one takes seconds on a slow machine, and the change
 // promises when clients can see it.
-func (m *Manager) alter(ring Ring, policy Policy, alter func(*change) error) (Ring, error) {
+func (m *Manager) alter(ring Ring, alter func(*change) error) (Ring, error) {
 	var ready []Key
 	for {
-		c := newChange(ring, m.now(), policy, ready)
+		c := newChange(ring, m.now(), ready)
 		err := alter(c)
 		var need *needKey
 		if !errors.As(err, &need) {
+			c.destroy()
 			return *c.Ring, err
 		}
-		k, err := m.newKey(need.alg, policy.RSABits)
+		k, err := m.newKey(need.alg, c.Policy.RSABits)
 		if err != nil {
 			return Ring{}, err
 		}
@@ -244,19 +259,23 @@ func (m *Manager) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load the keys again: %w", err)
 	}
-	return m.adopt(ring, m.state.Load().policy)
+	return m.adopt(ring)
 }
 
-// adopt makes ring what the process signs with and publishes. Caches are never
-// promised more than what the ring records: a policy can be in force although a
-// shorter jwks_max_age is stored, if writing that one was reported as failed.
-func (m *Manager) adopt(ring Ring, policy Policy) error {
-	policy.JWKSMaxAge = min(policy.JWKSMaxAge, ring.MaxAge)
-	next, err := newSnapshot(ring, policy, m.state.Load(), m.sealing)
+// adopt makes ring what the process signs with and publishes.
+func (m *Manager) adopt(ring Ring) error {
+	previous := m.state.Load()
+	if previous != nil && previous.ring.Version == ring.Version {
+		return nil
+	}
+	next, err := newSnapshot(ring, previous, m.sealing)
 	if err != nil {
 		return err
 	}
 	m.state.Store(next)
+	if previous != nil {
+		m.logDifference(previous.ring, ring)
+	}
 	select {
 	case m.changed <- struct{}{}:
 	default:
@@ -301,5 +320,13 @@ func (r Ring) equal(other Ring) bool {
 			a.SignsFrom.Equal(b.SignsFrom) && a.SignsUntil.Equal(b.SignsUntil) && a.Revoked.Equal(b.Revoked) &&
 			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache
 	}
-	return r.MaxAge == other.MaxAge && r.HeldUntil.Equal(other.HeldUntil) && slices.EqualFunc(r.Keys, other.Keys, same)
+	return r.Policy.equal(other.Policy) && r.HeldUntil.Equal(other.HeldUntil) && slices.EqualFunc(r.Keys, other.Keys, same)
+}
+
+func (p Policy) equal(other Policy) bool {
+	if !slices.Equal(p.Algorithms, other.Algorithms) {
+		return false
+	}
+	p.Algorithms, other.Algorithms = nil, nil
+	return reflect.DeepEqual(p, other)
 }

@@ -5,27 +5,22 @@ import (
 	"time"
 )
 
-// maintain does what is due at now: it destroys the private halves of keys that
-// sign no more, forgets keys that verify nothing any more, and publishes the
-// successor of a key that has reached its age. Late is as good as on time, and
-// twice is as good as once.
+// maintain does what is due at now: it forgets keys that verify nothing any more and
+// publishes the successor of a key that has reached its age; as after every change,
+// private halves of keys that sign no more are destroyed. Late is as good as on
+// time, and twice is as good as once.
 func (c *change) maintain() error {
 	c.repairPending()
-	for i := range c.Keys {
-		if k := &c.Keys[i]; !k.open(c.now) {
-			k.Sealed = ""
-		}
-	}
 	c.Keys = slices.DeleteFunc(c.Keys, func(k Key) bool {
-		until := k.KeptUntil()
-		return !until.IsZero() && !c.now.Before(until)
+		at := k.forgottenAt()
+		return !at.IsZero() && !c.now.Before(at)
 	})
-	for _, alg := range c.policy.Algorithms {
-		if due := c.due(alg); due.IsZero() || c.now.Before(due) {
+	for _, alg := range c.Policy.Algorithms {
+		if due := c.due(alg, c.now); due.IsZero() || c.now.Before(due) {
 			continue
 		}
 		active := c.inState(alg, Active, c.now)
-		from := later(active.SignsFrom.Add(c.policy.RotateEvery), c.now.Add(c.policy.PublishAhead))
+		from := later(active.SignsFrom.Add(c.Policy.RotateEvery), c.now.Add(c.Policy.PublishAhead))
 		from = later(from, c.earliestSwitch(c.now))
 		k, err := c.add(alg, from)
 		if err != nil {
@@ -36,28 +31,39 @@ func (c *change) maintain() error {
 	return nil
 }
 
-// due is when the successor of alg's active key is to be published; zero if
-// nothing is scheduled.
-func (c *change) due(alg string) time.Time {
-	active := c.inState(alg, Active, c.now)
-	if c.policy.RotateEvery <= 0 || active == nil || c.inState(alg, Pending, c.now) != nil {
-		return time.Time{}
+// destroy ends the private halves of keys that sign no more. Every change ends with
+// it, so that a rotation that takes effect at once leaves none.
+func (c *change) destroy() {
+	for i := range c.Keys {
+		if k := &c.Keys[i]; !k.open(c.now) {
+			k.Sealed = ""
+		}
 	}
-	return active.SignsFrom.Add(c.policy.RotateEvery - c.policy.PublishAhead)
+}
+
+// forgetAfter is how long a key that verifies nothing any more is remembered: a
+// clock that was ahead for less than that has forgotten nothing.
+const forgetAfter = 24 * time.Hour
+
+func (k *Key) forgottenAt() time.Time {
+	if until := k.KeptUntil(); !until.IsZero() {
+		return until.Add(forgetAfter)
+	}
+	return time.Time{}
 }
 
 // repairPending gives a pending key that was made in the future, before the
 // clock was set back, a new turn: its old one may be years away. Where the clock
 // leaves no key active this one stands in already, and its turn is now.
 func (c *change) repairPending() {
-	for _, alg := range c.policy.Algorithms {
+	for _, alg := range c.Policy.Algorithms {
 		pending, active := c.inState(alg, Pending, c.now), c.inState(alg, Active, c.now)
 		if pending == nil || !pending.Created.After(c.now.Add(time.Minute)) {
 			continue
 		}
 		from := c.now
 		if active != nil {
-			from = later(c.now.Add(c.policy.PublishAhead), c.earliestSwitch(c.now))
+			from = later(c.now.Add(c.Policy.PublishAhead), c.earliestSwitch(c.now))
 			active.SignsUntil = from
 		}
 		pending.Created, pending.SignsFrom = c.now, from
@@ -72,10 +78,10 @@ func (c *change) nextDue() time.Time {
 		if k.Sealed != "" {
 			next = sooner(next, k.SignsUntil)
 		}
-		next = sooner(next, k.KeptUntil())
+		next = sooner(next, k.forgottenAt())
 	}
-	for _, alg := range c.policy.Algorithms {
-		next = sooner(next, c.due(alg))
+	for _, alg := range c.Policy.Algorithms {
+		next = sooner(next, c.due(alg, c.now))
 	}
 	return next
 }

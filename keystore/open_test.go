@@ -100,7 +100,7 @@ func TestUnknownAlgorithmOrKeySizeIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := &memStore{}
-			m, err := Open(t.Context(), Options{Store: store, Sealing: newSealingKey(t), Policy: policy, Log: silent})
+			m, err := Open(t.Context(), Options{Store: store, Sealing: newSealingKey(t), Policy: &policy, Log: silent})
 			if m != nil || !errors.Is(err, ErrAlgorithm) || store.text != nil {
 				t.Errorf("Open = %v, %v, stored %s; want %v and nothing", m, err, store.text, ErrAlgorithm)
 			}

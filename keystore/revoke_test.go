@@ -146,7 +146,7 @@ func TestRevokeSurvivesARestartAndIsForgottenInTheEnd(t *testing.T) {
 	f.revoke(kid)
 	f.reopen()
 	f.expectRevoked(kid)
-	f.clock.advance(day + clientLeeway)
+	f.clock.advance(day + clientLeeway + forgetAfter)
 	f.maintain()
 	if got := f.info(kid); got.KID != "" {
 		t.Errorf("still known: %+v", got)
@@ -175,11 +175,43 @@ func TestRevokeInAWithdrawnChain(t *testing.T) {
 				}
 			}
 			f.signer("")
+			f.maintain()
 			stored := f.store.bytes()
 			f.reopen()
 			if f.store.bytes() != stored {
 				t.Error("a restart had something to repair")
 			}
 		})
+	}
+}
+
+// A clock that is set back brings no revoked key back into the set.
+func TestRevokedKeyStaysOutWhateverTheClockSays(t *testing.T) {
+	f := newFixture(t, testPolicy("ES256"))
+	kid := f.signer("")
+	f.clock.advance(day)
+	f.revoke(kid)
+	for _, step := range []time.Duration{-time.Minute, -day, -365 * day, 400 * day} {
+		f.clock.advance(step)
+		if f.published(kid) {
+			t.Errorf("published at %v", f.clock.Now())
+		}
+		if _, _, ok := f.PublicKey(kid); ok {
+			t.Errorf("honoured at %v", f.clock.Now())
+		}
+	}
+}
+
+func TestRevokingARetiredKeyNamesTheActiveOneThatItRetires(t *testing.T) {
+	f := newFixture(t, testPolicy("ES256"))
+	old := f.signer("")
+	f.rotate(RotateRequest{Now: true})
+	active := f.signer("")
+	got := f.revoke(old)
+	if got.Superseded == nil || got.Superseded.KID != active || got.Superseded.State != Retired {
+		t.Errorf("superseded: %+v, want %s, retired", got.Superseded, active)
+	}
+	if got.Superseded.PrivateHalf {
+		t.Error("its private half is still there")
 	}
 }

@@ -74,10 +74,11 @@ func (k *Key) KeptUntil() time.Time {
 }
 
 // published reports whether the key is in the key set at now. Every key of the
-// ring was put there when it was made, so a clock that was set back hides none.
+// ring was put there when it was made, so a clock that was set back hides none; and
+// it brings none back that was revoked.
 func (k *Key) published(now time.Time) bool {
 	until := k.PublishedUntil()
-	return until.IsZero() || now.Before(until)
+	return k.Revoked.IsZero() && (until.IsZero() || now.Before(until))
 }
 
 // verifies reports whether the issuer itself still honours tokens of the key.
@@ -140,19 +141,48 @@ func (r *Ring) reserve(alg string, now time.Time) *Key {
 	return found
 }
 
-// nextUnpublished is the next instant at which the key set shrinks by itself.
-func (r *Ring) nextUnpublished(now time.Time) time.Time {
+// nextChange is the next instant at which the key set is planned to differ: a key
+// leaves it, or the successor of one that reaches its age comes.
+func (r *Ring) nextChange(now time.Time) time.Time {
 	var next time.Time
 	for i := range r.Keys {
-		next = sooner(next, after(now, r.Keys[i].PublishedUntil()))
+		if k := &r.Keys[i]; k.Revoked.IsZero() {
+			next = sooner(next, after(now, k.PublishedUntil()))
+		}
+	}
+	for _, alg := range r.Policy.Algorithms {
+		next = sooner(next, after(now, r.due(alg, now)))
 	}
 	return next
+}
+
+// due is when the successor of alg's active key is to be published; zero if
+// nothing is scheduled.
+func (r *Ring) due(alg string, now time.Time) time.Time {
+	active := r.inState(alg, Active, now)
+	if r.Policy.RotateEvery <= 0 || active == nil || r.inState(alg, Pending, now) != nil {
+		return time.Time{}
+	}
+	return active.SignsFrom.Add(r.Policy.RotateEvery - r.Policy.PublishAhead)
 }
 
 // earliestSwitch is the first instant at which every cache that holds the key
 // set honestly has seen a key that is published at now.
 func (r *Ring) earliestSwitch(now time.Time) time.Time {
-	return later(now.Add(r.MaxAge), r.HeldUntil).Add(settle)
+	held := r.HeldUntil
+	if latest := now.Add(r.longestCache()); held.After(latest) {
+		held = latest // promised by a clock that was ahead
+	}
+	return later(now.Add(r.Policy.JWKSMaxAge), held).Add(settle)
+}
+
+// longestCache is the longest jwks_max_age that any key has seen in force.
+func (r *Ring) longestCache() time.Duration {
+	longest := time.Duration(0)
+	for i := range r.Keys {
+		longest = max(longest, r.Keys[i].MaxCache)
+	}
+	return longest
 }
 
 // missesTurn reports whether the times leave alg without a signing key although

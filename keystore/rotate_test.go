@@ -58,6 +58,11 @@ func TestRotationPublishesThenSwitches(t *testing.T) {
 		t.Error("the old key verifies although every token it signed has expired")
 	}
 	f.maintain()
+	if got := f.info(old); got.KID == "" {
+		t.Error("the old key is forgotten at once: a clock that is ahead would lose it")
+	}
+	f.clock.advance(forgetAfter)
+	f.maintain()
 	if got := f.info(old); got.KID != "" {
 		t.Errorf("the old key is still known: %+v", got)
 	}

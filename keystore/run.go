@@ -15,17 +15,14 @@ const checkEvery = 30 * time.Second
 func (m *Manager) Maintain(ctx context.Context) (next time.Time, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	before := m.state.Load().ring
-	err = m.change(ctx, m.state.Load().policy, func(c *change) error {
+	err = m.change(ctx, func(c *change) error {
 		if err := c.maintain(); err != nil {
 			return err
 		}
+		c.destroy() // not due any more when nextDue looks
 		next = c.nextDue()
 		return nil
 	})
-	if err == nil {
-		m.logDifference(before, m.state.Load().ring)
-	}
 	return next, err
 }
 
@@ -33,6 +30,7 @@ func (m *Manager) Maintain(ctx context.Context) (next time.Time, err error) {
 // while it does not run: signing and publishing follow the times of the keys.
 func (m *Manager) Run(ctx context.Context) {
 	for {
+		drain(m.changed) // what has changed so far, this call looks at
 		next, err := m.Maintain(ctx)
 		if err != nil && ctx.Err() == nil {
 			m.log.Error("key maintenance failed; it will be tried again", "error", err)
@@ -42,7 +40,6 @@ func (m *Manager) Run(ctx context.Context) {
 		if !next.IsZero() {
 			wait = min(wait, max(next.Sub(m.now()), 0))
 		}
-		drain(m.changed) // Maintain may have woken its own loop
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -68,12 +65,13 @@ func (m *Manager) logDifference(before, now Ring) {
 		switch {
 		case old == nil:
 			m.log.Info("published a new signing key", "alg", k.Alg, "kid", k.KID, "signs_from", k.SignsFrom)
-		case old.Sealed != "" && k.Sealed == "":
+		case old.Sealed != "" && k.Sealed == "" && k.Revoked.IsZero():
 			m.log.Info("destroyed the private half of a retired key", "alg", k.Alg, "kid", k.KID,
 				"published_until", k.PublishedUntil())
+		case old.Revoked.IsZero() && !k.Revoked.IsZero():
+			m.log.Warn("revoked a key", "alg", k.Alg, "kid", k.KID)
 		case !old.SignsFrom.Equal(k.SignsFrom):
-			m.log.Warn("the clock was set back; a pending key got a new turn", "alg", k.Alg, "kid", k.KID,
-				"signs_from", k.SignsFrom)
+			m.log.Info("moved the turn of a pending key", "alg", k.Alg, "kid", k.KID, "signs_from", k.SignsFrom)
 		}
 	}
 	for i := range before.Keys {

@@ -19,7 +19,7 @@ type running struct {
 func newRunning(t *testing.T, policy Policy) *running {
 	r := &running{offset: &atomic.Int64{}}
 	r.fixture = &fixture{t: t, clock: newClock(), store: &memStore{}}
-	r.opts = Options{Store: r.store, Sealing: newSealingKey(t), Policy: policy, Now: r.wall, Log: silent}
+	r.opts = Options{Store: r.store, Sealing: newSealingKey(t), Policy: &policy, Now: r.wall, Log: silent}
 	r.start()
 	return r
 }
@@ -95,7 +95,7 @@ func TestScheduledRotation(t *testing.T) {
 				t.Errorf("a %s key has a private half: %v", k.State, k.PrivateHalf)
 			}
 		}
-		if got := len(r.Keys()); got > 6 {
+		if got := len(r.Keys()); got > 9 {
 			t.Errorf("%d keys are kept", got)
 		}
 		r.stop()

@@ -17,10 +17,9 @@ import (
 
 // snapshot is a ring with its keys opened. Only its cached document changes.
 type snapshot struct {
-	ring   Ring
-	policy Policy
-	keys   map[string]*openKey
-	doc    atomic.Pointer[builtDocument]
+	ring Ring
+	keys map[string]*openKey
+	doc  atomic.Pointer[builtDocument]
 }
 
 // openKey is a key in the form that signing and verifying use.
@@ -49,8 +48,8 @@ type builtDocument struct {
 
 // newSnapshot opens ring. What previous has opened is taken over, except for
 // private halves that ring no longer holds.
-func newSnapshot(ring Ring, policy Policy, previous *snapshot, sealing *SealingKey) (*snapshot, error) {
-	s := &snapshot{ring: ring, policy: policy, keys: make(map[string]*openKey, len(ring.Keys))}
+func newSnapshot(ring Ring, previous *snapshot, sealing *SealingKey) (*snapshot, error) {
+	s := &snapshot{ring: ring, keys: make(map[string]*openKey, len(ring.Keys))}
 	for i := range ring.Keys {
 		k := &ring.Keys[i]
 		if previous != nil {
@@ -114,7 +113,7 @@ func (s *snapshot) signer(alg string, now time.Time) (*openKey, error) {
 	switch {
 	case alg == "":
 		k = s.anySigner(now)
-	case !slices.Contains(s.policy.Algorithms, alg):
+	case !slices.Contains(s.ring.Policy.Algorithms, alg):
 		return nil, fmt.Errorf("%w: %q is not among keys.algorithms", ErrAlgorithm, alg)
 	default:
 		k = s.ring.signer(alg, now)
@@ -132,7 +131,7 @@ func (s *snapshot) signer(alg string, now time.Time) (*openKey, error) {
 // algorithm that is on its way out, which signs until those that replace it may;
 // and only if the clock leaves no key its turn one that stands in.
 func (s *snapshot) anySigner(now time.Time) *Key {
-	for _, alg := range s.policy.Algorithms {
+	for _, alg := range s.ring.Policy.Algorithms {
 		if k := s.ring.signer(alg, now); k != nil {
 			return k
 		}
@@ -142,7 +141,7 @@ func (s *snapshot) anySigner(now time.Time) *Key {
 			return k
 		}
 	}
-	for _, alg := range s.policy.Algorithms {
+	for _, alg := range s.ring.Policy.Algorithms {
 		if k := s.ring.reserve(alg, now); k != nil {
 			return k
 		}
@@ -161,7 +160,7 @@ func (s *snapshot) document(now time.Time) (*jwks.Document, error) {
 			keys = append(keys, s.keys[k.KID].jwk)
 		}
 	}
-	until := s.ring.nextUnpublished(now)
+	until := s.ring.nextChange(now)
 	doc, err := jwks.NewDocument(keys, until)
 	if err != nil {
 		return nil, err

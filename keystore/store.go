@@ -37,6 +37,24 @@ type Key struct {
 	MaxCache   time.Duration `json:"max_cache"`
 }
 
+// Policy is what the configuration says about keys and about the lifetimes that
+// decide how long a key must be kept.
+type Policy struct {
+	// Algorithms that have a signing key; the first signs where none is asked for.
+	Algorithms []string `json:"algorithms"`
+	// RSABits is the modulus of new RSA keys: 2048, 3072 or 4096.
+	RSABits int `json:"rsa_bits"`
+	// RotateEvery is the age at which a key is replaced; 0 means never by itself.
+	RotateEvery time.Duration `json:"rotate_every"`
+	// PublishAhead is how long a new key is published before it signs.
+	PublishAhead time.Duration `json:"publish_ahead"`
+	// JWKSMaxAge is how long a cache may keep the key set.
+	JWKSMaxAge time.Duration `json:"jwks_max_age"`
+	// AccessLifetime and RefreshLifetime are the longest of any token.
+	AccessLifetime  time.Duration `json:"access_lifetime"`
+	RefreshLifetime time.Duration `json:"refresh_lifetime"`
+}
+
 // Ring is every key the issuer still knows. It is small and stored whole.
 type Ring struct {
 	// Version counts the replacements of the ring; 0 is the ring that was
@@ -44,10 +62,12 @@ type Ring struct {
 	Version uint64 `json:"version"`
 	// Keys are in the order in which they were made.
 	Keys []Key `json:"keys"`
-	// MaxAge is the jwks_max_age in force. A cache may have been told a longer
-	// one before it was lowered: HeldUntil is when the last such promise ends.
-	MaxAge    time.Duration `json:"max_age"`
-	HeldUntil time.Time     `json:"held_until,omitzero"`
+	// Policy is the one in force. It is kept with the keys so that whoever opens
+	// them goes by it, with or without the configuration that it came from.
+	Policy Policy `json:"policy"`
+	// HeldUntil is when the last promise of a jwks_max_age ends that was longer
+	// than the one in force.
+	HeldUntil time.Time `json:"held_until,omitzero"`
 }
 
 // Store keeps the ring. Every method is one atomic step. Where the storage itself

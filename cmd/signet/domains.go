@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"signet/configs"
@@ -26,33 +27,65 @@ type domains struct {
 	now    func() time.Time
 }
 
-// openDomains opens the database of cfg, or makes a new one, and wires the rest
-// over it. now is the clock; nil means time.Now.
-func openDomains(ctx context.Context, cfg *configs.Config, log *slog.Logger, now func() time.Time) (*domains, error) {
-	store, err := boltstore.Open(cfg.DatabasePath(), boltstore.Options{Logger: log})
+// openOptions say how the domains are opened.
+type openOptions struct {
+	config *configs.Config
+	log    *slog.Logger
+	now    func() time.Time // the clock; nil means time.Now
+	// wait is how long another process may take to let go of the database.
+	wait time.Duration
+	// stored leaves the keys under the policy that the last server stored with
+	// them: a command's own configuration need not be the server's.
+	stored bool
+}
+
+// openDomains opens the database, or makes a new one, and wires the rest over it.
+func openDomains(ctx context.Context, opts openOptions) (*domains, error) {
+	if err := refuseLostDatabase(opts.config); err != nil {
+		return nil, err
+	}
+	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log})
 	if err != nil {
 		return nil, err
 	}
-	d := &domains{store: store, now: now}
-	if err := d.wire(ctx, cfg, log); err != nil {
+	d := &domains{store: store, now: opts.now}
+	if err := d.wire(ctx, opts); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return d, nil
 }
 
-func (d *domains) wire(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
+// refuseLostDatabase refuses to begin anew beside the sealing key of a database that
+// is gone: an empty issuer would look like a working one. A sealing key that lives
+// elsewhere may have been put there first.
+func refuseLostDatabase(cfg *configs.Config) error {
+	_, database := os.Stat(cfg.DatabasePath())
+	_, key := os.Stat(filepath.Join(cfg.Data, "seal.key"))
+	if !errors.Is(database, fs.ErrNotExist) || key != nil {
+		return nil
+	}
+	return hintedError{
+		fmt.Errorf("%s is missing, but the sealing key of a database is there", cfg.DatabasePath()),
+		"restore the database from a backup; or, to begin anew with no users, move seal.key out of " + cfg.Data,
+	}
+}
+
+func (d *domains) wire(ctx context.Context, opts openOptions) error {
+	cfg, log := opts.config, opts.log
 	ring, err := d.store.LoadRing(ctx)
 	if err != nil {
 		return err
 	}
-	sealing, err := keystore.OpenSealingKey(cfg.SealKeyPath(), len(ring.Keys) == 0)
+	sealing, err := keystore.OpenSealingKey(cfg.SealKeyPath(), len(ring.Keys) == 0 && !opts.stored)
 	if err != nil {
 		return err
 	}
-	d.keys, err = keystore.Open(ctx, keystore.Options{
-		Store: d.store, Sealing: sealing, Policy: keyPolicy(cfg), Now: d.now, Log: log,
-	})
-	if err != nil {
+	keys := keystore.Options{Store: d.store, Sealing: sealing, Now: d.now, Log: log}
+	if !opts.stored {
+		policy := keyPolicy(cfg)
+		keys.Policy = &policy
+	}
+	if d.keys, err = keystore.Open(ctx, keys); err != nil {
 		return err
 	}
 	if d.users, err = users.New(d.store, hashParams(cfg), d.now); err != nil {
@@ -118,6 +151,9 @@ func hashParams(cfg *configs.Config) users.Params {
 // for another command, to let go of the database.
 const doorTimeout = 10 * time.Second
 
+// pollDatabase is how long it waits before it looks for a server again.
+const pollDatabase = 250 * time.Millisecond
+
 // door reaches the running server or, if none runs, opens the database itself.
 func (a *app) door(ctx context.Context) (control.Door, func() error, error) {
 	cfg, err := a.load(a.changed())
@@ -134,7 +170,7 @@ func (a *app) door(ctx context.Context) (control.Door, func() error, error) {
 			return nil, nil, err
 		}
 		local, closeLocal, err := localDoor(ctx, cfg)
-		if !errors.Is(err, boltstore.ErrInUse) || ctx.Err() != nil || time.Now().After(deadline) {
+		if !errors.Is(err, boltstore.ErrInUse) || time.Now().After(deadline) {
 			return local, closeLocal, err
 		}
 	}
@@ -146,10 +182,10 @@ func localDoor(ctx context.Context, cfg *configs.Config) (control.Door, func() e
 	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, hintedError{
 			fmt.Errorf("there is no database at %s", cfg.DatabasePath()),
-			"signet serve    makes one at its first start; or name the right directory with --data DIR",
+			"signet serve  # makes one at its first start; --data DIR names another directory",
 		}
 	}
-	d, err := openDomains(ctx, cfg, slog.New(slog.DiscardHandler), nil)
+	d, err := openDomains(ctx, openOptions{config: cfg, log: slog.New(slog.DiscardHandler), stored: true, wait: pollDatabase})
 	if err != nil {
 		return nil, nil, err
 	}

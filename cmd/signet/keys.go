@@ -99,8 +99,10 @@ old key signs until then and stays published until its last token has expired.`,
 	cmd.Flags().StringVar(&request.Alg, "alg", "", "rotate this `ALGORITHM` only")
 	cmd.Flags().BoolVar(&request.Now, "now", false, "sign with the new or the pending key at once: services that have not seen it refuse its tokens until they fetch the key set")
 	cmd.Flags().BoolVar(&request.DryRun, "dry-run", false, "show the plan and change nothing")
-	cmd.MarkFlagsMutuallyExclusive("in", "now")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("in") && request.Now {
+			return usageError{errors.New("--in and --now exclude each other")}
+		}
 		if cmd.Flags().Changed("in") && *ahead <= 0 {
 			return usageError{errors.New("--in takes a time that is longer than nothing; --now is for at once")}
 		}
@@ -119,7 +121,7 @@ func writeRotated(w io.Writer, r control.Rotated, atOnce bool) {
 		fmt.Fprintln(w, "plan only; nothing was changed, and the kid of a new key will be another")
 	}
 	for _, t := range r.Takeovers {
-		fmt.Fprintf(w, "%s: key %s published now, signs from %s\n", t.New.Alg, t.New.KID, in(t.New.SignsFrom, r.Now))
+		fmt.Fprintf(w, "%s: key %s %s\n", t.New.Alg, t.New.KID, beginning(t.New, r.Now))
 		if t.Old.KID != "" {
 			fmt.Fprintf(w, "%s  key %s signs until then, stays published until %s\n",
 				pad(t.New.Alg), t.Old.KID, clock(t.Old.PublishedUntil))
@@ -129,7 +131,19 @@ func writeRotated(w io.Writer, r control.Rotated, atOnce bool) {
 		fmt.Fprintln(w, "services that cache the key set refuse new tokens until they fetch it again; nobody is logged out")
 		return
 	}
-	fmt.Fprintln(w, "nobody is logged out; signet keys list    shows the state")
+	fmt.Fprintln(w, "nobody is logged out; signet keys list shows the state")
+}
+
+// beginning says since when a key is published and from when it signs.
+func beginning(k keystore.Info, now time.Time) string {
+	published := "published now"
+	if now.Sub(k.Created) > time.Minute {
+		published = "published since " + clock(k.Created)
+	}
+	if k.SignsFrom.After(now) {
+		return published + ", signs from " + in(k.SignsFrom, now)
+	}
+	return published + ", signs from now on"
 }
 
 func pad(s string) string { return fmt.Sprintf("%*s", len(s), "") }
@@ -162,6 +176,10 @@ func writeRevoked(w io.Writer, r control.RevokedKey) {
 	}
 	fmt.Fprintf(w, "%s: key %s revoked: out of the key set now\n", r.Old.Alg, r.Old.KID)
 	fmt.Fprintf(w, "%s  key %s signs from now on; it was never published before\n", pad(r.Old.Alg), r.New.KID)
+	if s := r.Superseded; s != nil {
+		fmt.Fprintf(w, "%s  key %s, active until now, signs no more and stays published until %s\n",
+			pad(r.Old.Alg), s.KID, clock(s.PublishedUntil))
+	}
 	if !r.DryRun {
 		fmt.Fprintf(w, "%s ended whose refresh token it had signed\n", plural(r.SessionsEnded, "session", "sessions"))
 	}

@@ -18,6 +18,8 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+
+	exitInterrupted = 130 // as shells say of SIGINT
 )
 
 // terminal is what a command reads and writes.
@@ -53,7 +55,7 @@ func run(ctx context.Context, term *terminal, args []string) int {
 func report(w io.Writer, cmd *cobra.Command, err error) int {
 	var faults *configs.Faults
 	if errors.As(err, &faults) {
-		fmt.Fprintf(w, "signet: configuration: %d wrong\n%s\n", len(faults.List), faults)
+		fmt.Fprintf(w, "signet: configuration: %s\n%s\n", plural(len(faults.List), "fault", "faults"), faults)
 		return exitFailed
 	}
 	what := "signet: "

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,23 +37,38 @@ SIGINT and SIGTERM let requests under way end, for 10 seconds at most.`,
 			fmt.Fprintf(a.err, "warning: %s\n", warning)
 		}
 		if check {
-			_, err := fmt.Fprintln(a.out, "the configuration is good")
-			return err
+			return a.print(checked{Good: true, Warnings: cfg.Warnings()}, func(w io.Writer) {
+				fmt.Fprintln(w, "the configuration is good")
+			})
 		}
 		return a.serve(cmd.Context(), cfg, load)
 	}
 	return cmd
 }
 
+// checked is the result of serve --check; a faulty configuration is an error.
+type checked struct {
+	Good     bool     `json:"good"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// serve catches signals before it touches anything: one that comes early stops or
+// reloads the server as one that comes late.
 func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*configs.Config, error)) error {
-	level := new(slog.LevelVar)
-	s, err := newServer(ctx, serverOptions{Config: cfg, Log: newLog(a.err, cfg, level), Level: level})
-	if err != nil {
-		return err
-	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	level := new(slog.LevelVar)
+	s, err := newServer(ctx, serverOptions{Config: cfg, Log: newLog(a.err, cfg, level), Level: level})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // stopped before it served
+	}
+	if err != nil {
+		return err
+	}
 	a.greet(s)
 	return s.run(ctx, func(ctx context.Context) {
 		for {

@@ -70,7 +70,7 @@ func (s *server) open(ctx context.Context, now func() time.Time) (err error) {
 	if err := makeDataDir(s.cfg.Data); err != nil {
 		return err
 	}
-	if s.domains, err = openDomains(ctx, s.cfg, s.log, now); err != nil {
+	if s.domains, err = openDomains(ctx, openOptions{config: s.cfg, log: s.log, now: now, wait: doorTimeout}); err != nil {
 		return err
 	}
 	if s.control, err = control.Listen(s.cfg.SocketPath(), s.domains.operator(), s.log); err != nil {
@@ -150,7 +150,9 @@ func (s *server) stop() error {
 	s.log.Info("stopping; requests under way may end", "within", shutdownGrace)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("requests were cut off after %s: %w", shutdownGrace, err), s.http.Close())
+		// Whoever sends a request slowly does not decide how the process ends.
+		s.log.Warn("requests were cut off", "after", shutdownGrace)
+		err = s.http.Close()
 	}
 	return errors.Join(err, s.control.Shutdown(ctx))
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -201,7 +203,27 @@ func (a *app) password(fromStdin bool) (string, error) {
 	return first, users.CheckPassword(first)
 }
 
+// prompt reads without echo. A signal gives the terminal its echo back before it
+// ends the process.
 func (a *app) prompt(file *os.File, text string) (string, error) {
+	state, err := term.GetState(int(file.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	answered := make(chan struct{})
+	defer close(answered)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case <-signals:
+			term.Restore(int(file.Fd()), state)
+			fmt.Fprintln(a.err)
+			os.Exit(exitInterrupted)
+		case <-answered:
+		}
+	}()
 	fmt.Fprint(a.err, text)
 	password, err := term.ReadPassword(int(file.Fd()))
 	fmt.Fprintln(a.err)

@@ -74,9 +74,9 @@ func activeKey(request func(kid string) any) func(testing.TB, *fixture) any {
 }
 
 const (
-	hintUsers    = "signet users list    shows the accounts"
-	hintKeys     = "signet keys list    shows the keys"
-	hintSessions = "signet sessions list    shows the sessions"
+	hintUsers    = "signet users list  # shows the accounts"
+	hintKeys     = "signet keys list  # shows the keys"
+	hintSessions = "signet sessions list  # shows the sessions"
 
 	kyoko        = `{"id":"SUB1","name":"kyoko","disabled":false,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:00:00Z"}`
 	mori         = `{"id":"SUB2","name":"mori","disabled":false,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:00:00Z"}`
@@ -90,7 +90,7 @@ const (
 var doorCases = []doorCase{
 	{name: "add", ask: ask(AddUser), in: Credentials{"Kyoko", password}, want: kyoko},
 	{name: "add a name that is taken", ask: ask(AddUser), prepare: accounts(Credentials{"KYOKO", password}, "kyoko"),
-		wantErr: Error{`"kyoko": a user with this name exists already`, "signet users passwd NAME    gives an account another password"}},
+		wantErr: Error{`"kyoko": a user with this name exists already`, "signet users passwd NAME  # gives an account another password"}},
 	{name: "add no name", ask: ask(AddUser), in: Credentials{"", password},
 		wantErr: Error{`this is not a valid user name: "" is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses`, ""}},
 	{name: "add a name with a space", ask: ask(AddUser), in: Credentials{"kyoko mori", password},
@@ -159,19 +159,19 @@ var doorCases = []doorCase{
 			`"dry_run":true,"now":"2026-03-01T12:00:00Z"}`},
 	{name: "rotate at once", ask: ask(RotateKeys), prepare: rotated(Rotation{Alg: "ES256", Now: true}),
 		want: `{"takeovers":[{"new":{"kid":"KID1","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T13:00:00Z","private_half":true},` +
-			`"old":{"kid":"KID2","alg":"ES256","state":"retired","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-01T13:00:00Z","published_until":"2026-03-01T13:12:30Z","kept_until":"2026-03-02T13:02:30Z","private_half":true}}],` +
+			`"old":{"kid":"KID2","alg":"ES256","state":"retired","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-01T13:00:00Z","published_until":"2026-03-01T13:12:30Z","kept_until":"2026-03-02T13:02:30Z","private_half":false}}],` +
 			`"dry_run":false,"now":"2026-03-01T13:00:00Z"}`},
 	{name: "rotate while a rotation is pending", ask: ask(RotateKeys), prepare: rotated(Rotation{}),
 		wantErr: Error{`ES256: a rotation is under way: key KID1 signs from 2026-03-02T12:00:00Z, in 23h0m0s`,
-			"signet keys rotate --alg ES256 --now    lets the pending key sign at once; services that have not fetched it refuse its tokens until they do"}},
+			"signet keys rotate --alg ES256 --now  # lets the pending key sign at once; services that have not fetched it refuse its tokens until they do"}},
 	{name: "rotate too soon", ask: ask(RotateKeys), in: Rotation{In: time.Minute},
 		wantErr: Error{`too soon for the caches that hold the key set: services may keep the key set for another 5m2s and would refuse the new key until then`,
-			"use a longer --in, or --now to let services refuse new tokens until they fetch the key set"}},
+			"signet keys rotate  # signs after keys.publish_ahead"}},
 	{name: "rotate in the past", ask: ask(RotateKeys), in: Rotation{In: -time.Hour},
 		wantErr: Error{`too soon for the caches that hold the key set: services may keep the key set for another 5m2s and would refuse the new key until then`,
-			"use a longer --in, or --now to let services refuse new tokens until they fetch the key set"}},
+			"signet keys rotate  # signs after keys.publish_ahead"}},
 	{name: "rotate an algorithm that is not configured", ask: ask(RotateKeys), in: Rotation{Alg: "HS256"},
-		wantErr: Error{`no such signing algorithm: "HS256" is not among keys.algorithms ([ES256 ES384])`, "name it under keys.algorithms in the configuration first"}},
+		wantErr: Error{`no such signing algorithm: "HS256" is not among keys.algorithms ([ES256 ES384])`, "signet keys list  # shows the algorithms that have keys; others are added under keys.algorithms"}},
 	{name: "revoke", ask: ask(RevokeKey), prepare: activeKey(func(kid string) any { return Revocation{KID: kid} }),
 		want: `{"new":{"kid":"KID1","alg":"ES256","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","private_half":true},` +
 			`"old":{"kid":"KID2","alg":"ES256","state":"revoked","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","signs_until":"2026-03-01T12:00:00Z","published_until":"2026-03-01T12:00:00Z","kept_until":"2026-03-02T12:02:30Z","revoked":"2026-03-01T12:00:00Z","private_half":false},` +

@@ -28,19 +28,19 @@ func hint(err error) string {
 	var busy *users.BusyError
 	switch {
 	case errors.As(err, &pending):
-		return "signet keys rotate --alg " + pending.Alg + " --now    lets the pending key sign at once; services that have not fetched it refuse its tokens until they do"
+		return "signet keys rotate --alg " + pending.Alg + " --now  # lets the pending key sign at once; services that have not fetched it refuse its tokens until they do"
 	case errors.Is(err, keystore.ErrTooSoon):
-		return "use a longer --in, or --now to let services refuse new tokens until they fetch the key set"
+		return "signet keys rotate  # signs after keys.publish_ahead"
 	case errors.Is(err, keystore.ErrNoKey), errors.Is(err, keystore.ErrRevoked):
-		return "signet keys list    shows the keys"
+		return "signet keys list  # shows the keys"
 	case errors.Is(err, keystore.ErrAlgorithm):
-		return "name it under keys.algorithms in the configuration first"
+		return "signet keys list  # shows the algorithms that have keys; others are added under keys.algorithms"
 	case errors.Is(err, users.ErrExists):
-		return "signet users passwd NAME    gives an account another password"
+		return "signet users passwd NAME  # gives an account another password"
 	case errors.Is(err, users.ErrNotFound):
-		return "signet users list    shows the accounts"
+		return "signet users list  # shows the accounts"
 	case errors.Is(err, issuer.ErrNoSession):
-		return "signet sessions list    shows the sessions"
+		return "signet sessions list  # shows the sessions"
 	case errors.As(err, &busy):
 		return "try again in a moment"
 	default:

@@ -100,7 +100,7 @@ func newFixture(t testing.TB) *fixture {
 	log := slog.New(slog.DiscardHandler)
 	keys, err := keystore.Open(t.Context(), keystore.Options{
 		Store: f.store, Sealing: sealing, Now: f.now, Log: log,
-		Policy: keystore.Policy{
+		Policy: &keystore.Policy{
 			Algorithms: []string{"ES256", "ES384"}, RotateEvery: 90 * 24 * time.Hour,
 			PublishAhead: 24 * time.Hour, JWKSMaxAge: 5 * time.Minute,
 			AccessLifetime: 5 * time.Minute, RefreshLifetime: 24 * time.Hour,

@@ -97,7 +97,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, pathPrefix) || !ok {
 		reply(w, http.StatusNotFound, &Error{
 			Message: fmt.Sprintf("the running server does not know %q", name),
-			Hint:    "signet version    on both sides: the server may be older than this command",
+			Hint:    "signet version  # the server may be older than this command: restart it",
 		})
 		return
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	hintOlder  = "signet version    on both sides: the server may be older than this command"
+	hintOlder  = "signet version  # the server may be older than this command: restart it"
 	hintUnsure = "look at the state before you try again"
 )
 

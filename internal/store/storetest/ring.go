@@ -20,7 +20,7 @@ func sampleRing() keystore.Ring {
 			KID: "second", Alg: "RS256", Public: json.RawMessage(`{"kty":"RSA"}`), Sealed: "a.b.c.d.e",
 			Created: start.In(time.FixedZone("elsewhere", 3600)), SignsFrom: start,
 		}},
-		MaxAge:    5 * time.Minute,
+		Policy:    keystore.Policy{Algorithms: []string{"ES256"}, RSABits: 2048, JWKSMaxAge: 5 * time.Minute},
 		HeldUntil: start.Add(4 * time.Hour),
 	}
 }
@@ -67,7 +67,7 @@ func testRingRace(t *testing.T, s Store) {
 		must(t, err)
 		wantOne(t, together(16, func(i int) error {
 			mine := ring
-			mine.MaxAge = time.Duration(i)
+			mine.Policy.JWKSMaxAge = time.Duration(i)
 			return s.ReplaceRing(t.Context(), mine)
 		}), keystore.ErrConflict)
 		ring, err = s.LoadRing(t.Context())

@@ -79,7 +79,7 @@ func (e *Env) open(t testing.TB, log *slog.Logger) {
 	sealing, err := keystore.OpenSealingKey(filepath.Join(dir, "seal.key"), true)
 	must(t, err)
 	e.Keys, err = keystore.Open(t.Context(), keystore.Options{Store: e.Store, Sealing: sealing, Now: e.Clock.Now, Log: log,
-		Policy: keystore.Policy{Algorithms: []string{"ES256"}, PublishAhead: 24 * time.Hour, JWKSMaxAge: 5 * time.Minute,
+		Policy: &keystore.Policy{Algorithms: []string{"ES256"}, PublishAhead: 24 * time.Hour, JWKSMaxAge: 5 * time.Minute,
 			AccessLifetime: e.Policy.AccessLifetime, RefreshLifetime: e.Policy.RefreshLifetime}})
 	must(t, err)
 	e.Users, err = users.New(e.Store, users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, e.Clock.Now)
