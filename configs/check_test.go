@@ -37,8 +37,8 @@ func TestCheck(t *testing.T) {
 		{"leeway too long", func(c *Config) { c.Tokens.Leeway = 151 * time.Second }, []string{"tokens.leeway: 2m31s is outside"}},
 		{"reuse window none", func(c *Config) { c.Refresh.ReuseWindow = 0 }, nil},
 		{"reuse window too long", func(c *Config) { c.Refresh.ReuseWindow = 301 * time.Second }, []string{"refresh.reuse_window: 5m1s is outside"}},
-		{"max_bytes at least", func(c *Config) { c.Tokens.MaxBytes = 512 }, nil},
-		{"max_bytes too small", func(c *Config) { c.Tokens.MaxBytes = 511 }, []string{"tokens.max_bytes: 511 is outside"}},
+		{"max_bytes at least", func(c *Config) { c.Tokens.MaxBytes = 2048 }, nil},
+		{"max_bytes too small", func(c *Config) { c.Tokens.MaxBytes = 2047 }, []string{"tokens.max_bytes: 2047 is outside"}},
 		{"max_bytes too large", func(c *Config) { c.Tokens.MaxBytes = 65537 }, []string{"tokens.max_bytes: 65537 is outside"}},
 
 		{"audience", func(c *Config) { c.Tokens.Audience = []string{"a", "https://b"} }, nil},

@@ -15,6 +15,10 @@ const (
 	sweepPause = 5 * time.Millisecond
 )
 
+// sweepAfter is how long an expired session stays: a clock that was ahead for less
+// than that has ended none.
+const sweepAfter = 24 * time.Hour
+
 // Sessions returns up to limit sessions whose ID comes after the given one, of
 // one subject or, if it is empty, of all. Fewer than limit means that there are
 // no more.
@@ -47,7 +51,7 @@ func (i *Issuer) EndSignedBy(ctx context.Context, kid string) (int, error) {
 // on it but the size of the database.
 func (i *Issuer) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		ended, err := i.sweep(ctx, Sweep{ExpiredAt: i.instant()}, sweepPause)
+		ended, err := i.sweep(ctx, Sweep{ExpiredAt: i.instant().Add(-sweepAfter)}, sweepPause)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			i.log.Error("sweep of expired sessions failed; it will be tried again", "error", err)

@@ -143,16 +143,16 @@ func TestRunSweepsExpiredSessionsAndOnlyThose(t *testing.T) {
 			f.Run(ctx)
 			close(stopped)
 		}()
-		time.Sleep(9 * time.Minute)
-		late := f.login(t) // expires at 0:24
+		time.Sleep(24*time.Hour + 9*time.Minute) // what has expired stays for a day
+		late := f.login(t)                       // expires at 24:24
 		time.Sleep(2 * time.Minute)
-		f.wantSessions(t, 2) // swept at 0:10: nothing had expired
+		f.wantSessions(t, 2) // swept at 24:10
 		f.store.FailNext("SweepSessions", storetest.NotApplied)
 		time.Sleep(10 * time.Minute)
-		f.wantSessions(t, 2) // the sweep of 0:20 failed
+		f.wantSessions(t, 2) // the sweep of 24:20 failed
 		late = f.refresh(t, late.Refresh)
 		time.Sleep(10 * time.Minute)
-		f.wantSessions(t, 1) // swept at 0:30, and what was refreshed stays
+		f.wantSessions(t, 1) // swept at 24:30, and what was refreshed stays
 		f.refresh(t, late.Refresh)
 		stop()
 		<-stopped

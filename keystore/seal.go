@@ -31,24 +31,19 @@ const sealingKeyFileLimit = 4096
 
 // CreateSealingKey makes a sealing key of 256 random bits and writes it to path,
 // with mode 0600. It never replaces a file: the error then wraps fs.ErrExist.
-// The file appears whole or not at all.
 func CreateSealingKey(path string) error {
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	text := "# Signet's sealing key. It opens the private signing keys in the database:\n" +
 		"# keep a copy of it, and keep it apart from the copies of the database.\n" +
 		base64.RawURLEncoding.EncodeToString(secret) + "\n"
-	temp, err := os.CreateTemp(filepath.Dir(path), ".seal-*") // 0600 by its contract
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("create the sealing key: %w", err)
 	}
-	defer os.Remove(temp.Name())
-	_, err = io.WriteString(temp, text)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return fmt.Errorf("write the sealing key: %w", err)
-	}
-	if err := os.Link(temp.Name(), path); err != nil { // unlike rename, fails if path exists
-		return fmt.Errorf("create the sealing key: %w", err)
+	_, err = io.WriteString(f, text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write the sealing key: %w", err), os.Remove(path))
 	}
 	return syncDir(filepath.Dir(path))
 }
@@ -117,6 +112,11 @@ func parseSealingKey(text []byte) ([]byte, error) {
 // makes one there: while stored keys depend on a sealing key, a new one would
 // only hide that the old one is lost.
 func OpenSealingKey(path string, fresh bool) (*SealingKey, error) {
+	if fresh {
+		if err := removeEmpty(path); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSealingKey, err)
+		}
+	}
 	key, err := ReadSealingKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
@@ -129,6 +129,15 @@ func OpenSealingKey(path string, fresh bool) (*SealingKey, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSealingKey, err)
 	}
 	return ReadSealingKey(path)
+}
+
+// removeEmpty removes a file without content: what a crash leaves of a first start.
+func removeEmpty(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > 0 {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 // jwkMediaType is the cty of an encrypted JWK (RFC 7517 §7).

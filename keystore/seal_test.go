@@ -125,7 +125,7 @@ func TestCreatedAtOnceOneSealingKeyRemains(t *testing.T) {
 func TestSealingKeyFilesThatAreRefused(t *testing.T) {
 	line := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
 	tests := []struct{ name, text string }{
-		{"empty", ""},
+		{"blank", "\n"},
 		{"only comments", "# nothing\n\n"},
 		{"truncated", line[:42] + "\n"},
 		{"much truncated", line[:10]},
@@ -328,5 +328,20 @@ func TestForeignPublicHalfIsRefused(t *testing.T) {
 	f.store.edit(func(r *Ring) { r.Keys[0].Public, r.Keys[1].Public = r.Keys[1].Public, r.Keys[0].Public })
 	if m, err := Open(t.Context(), f.opts); m != nil || err == nil || !strings.Contains(err.Error(), "of another key") {
 		t.Errorf("Open = %v, %v; want a refusal", m, err)
+	}
+}
+
+// A crash at the first start can leave a file without content; nothing depends on it.
+func TestEmptySealingKeyFileIsReplacedAtAFirstStartAlone(t *testing.T) {
+	path := sealingPath(t)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectRefused(t, path, false)
+	if _, err := OpenSealingKey(path, true); err != nil {
+		t.Errorf("at a first start: %v", err)
+	}
+	if _, err := ReadSealingKey(path); err != nil {
+		t.Errorf("after that: %v", err)
 	}
 }

@@ -48,11 +48,11 @@ var operatorCommands = []struct {
 	{args: "users show KYOKO", want: "enabled"},
 	{args: "users show nobody", exit: 1, want: "try: signet users list"},
 	{args: "token inspect $ACCESS", want: "valid   yes: the issuer honours it"},
-	{args: "sessions list --user kyoko", want: "first-party"},
+	{args: "sessions list --user kyoko", want: "kyoko"},
 	{args: "sessions list --user mori", want: "SESSION"},
 	{args: "sessions list --user nobody", exit: 1, want: `signet: sessions list: "nobody": no such user`},
 	{args: "sessions end $SESSION", want: "1 session ended"},
-	{args: "sessions end $SESSION", exit: 1, want: "the session has ended"},
+	{args: "sessions end $SESSION", exit: 1, want: "no such session, or it has ended"},
 	{args: "sessions end", exit: 2, want: "name one session, or --user NAME, or --all"},
 	{args: "sessions end $SESSION --all", exit: 2, want: "name one session, or --user NAME, or --all"},
 	{args: "users passwd kyoko --password-stdin", stdin: otherPassword, want: "changed the password of kyoko; 2 sessions ended"},
@@ -531,8 +531,8 @@ func (s *terminalSession) answer(prompt, line string) {
 	}
 	for _, file := range []string{"cmdline", "environ"} {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, file))
-		if err != nil {
-			s.t.Fatal(err)
+		if err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
+			s.t.Fatal(err) // that it has ended already is no fault
 		}
 		noPassword(s.t, file, string(text))
 	}
@@ -611,5 +611,29 @@ func TestPasswordIsNoArgument(t *testing.T) {
 			t.Errorf("%q: exit %d, %q, %q", args, exit, stdout, stderr)
 		}
 		noPassword(t, "the refusal", stderr)
+	}
+}
+
+// TestInterruptAtThePasswordPrompt ends the command at once and gives the terminal
+// its echo back.
+func TestInterruptAtThePasswordPrompt(t *testing.T) {
+	d := newDoor(t)
+	s := atTerminal(t, d.command("users", "add", "kyoko"))
+	if err := waitFor(20*time.Second, func() error {
+		if !strings.Contains(s.shown.String(), "Password: ") || s.echoes() {
+			return fmt.Errorf("no prompt without echo: %q", s.shown)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if exit := s.end(); exit != exitInterrupted {
+		t.Errorf("exit %d, want %d", exit, exitInterrupted)
+	}
+	if names := d.userNames(); len(names) != 0 {
+		t.Errorf("an interrupted command made %v", names)
 	}
 }

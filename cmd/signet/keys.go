@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,7 +107,7 @@ old key signs until then and stays published until its last token has expired.`,
 		if cmd.Flags().Changed("in") && *ahead <= 0 {
 			return usageError{errors.New("--in takes a time that is longer than nothing; --now is for at once")}
 		}
-		request.In = time.Duration(*ahead)
+		request.In, request.Alg = time.Duration(*ahead), algorithm(request.Alg)
 		rotated, err := do(cmd.Context(), a, control.RotateKeys, request)
 		if err != nil {
 			return err
@@ -114,6 +115,16 @@ old key signs until then and stays published until its last token has expired.`,
 		return a.print(rotated, func(w io.Writer) { writeRotated(w, rotated, request.Now) })
 	}
 	return cmd
+}
+
+// algorithm is the registered name of an algorithm that was typed in any case.
+func algorithm(typed string) string {
+	for _, name := range keystore.Algorithms {
+		if strings.EqualFold(name, typed) {
+			return name
+		}
+	}
+	return typed
 }
 
 func writeRotated(w io.Writer, r control.Rotated, atOnce bool) {

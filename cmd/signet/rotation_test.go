@@ -31,6 +31,8 @@ type fastClock struct {
 
 func (c fastClock) now() time.Time { return c.start.Add(time.Since(c.start) * c.speed) }
 
+func nowUTC() time.Time { return time.Now().UTC() }
+
 // startServer runs a server of this process on a port of its own.
 func startServer(t *testing.T, cfg *configs.Config, now func() time.Time, log io.Writer) *server {
 	t.Helper()

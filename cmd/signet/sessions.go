@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,13 +26,13 @@ func sessionsListCommand(a *app) *cobra.Command {
 				return err
 			}
 			return a.print(control.SessionList{Sessions: all}, func(w io.Writer) {
-				columns(w, "SESSION | SUB | CLIENT | CREATED | REFRESHED | EXPIRES", func(row func(...any)) {
+				columns(w, "SESSION | USER | CREATED | REFRESHED | EXPIRES", func(row func(...any)) {
 					for _, s := range all {
 						expires := clock(s.Expires)
 						if s.Expired {
 							expires = "expired"
 						}
-						row(s.ID, s.Subject, s.Client, clock(s.Created),
+						row(s.ID, cmp.Or(s.User, s.Subject), clock(s.Created),
 							fmt.Sprintf("%s (%d×)", clock(s.Refreshed), s.Generation), expires)
 					}
 				})

@@ -69,6 +69,9 @@ func (a *app) tokenText(args []string) (string, error) {
 }
 
 func (a *app) inspect(ctx context.Context, text string) (inspection, error) {
+	if text == "" {
+		return inspection{}, usageError{errors.New("there is no token to look at")}
+	}
 	token, err := compactjws.Parse(text, tokenLimit)
 	if err != nil {
 		return inspection{}, err

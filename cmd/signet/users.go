@@ -33,7 +33,7 @@ func usersAddCommand(a *app) *cobra.Command {
 	}
 	stdin := passwordFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		password, err := a.password(*stdin)
+		password, err := a.password(cmd.Context(), *stdin)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func usersPasswdCommand(a *app) *cobra.Command {
 	}
 	stdin := passwordFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		password, err := a.password(*stdin)
+		password, err := a.password(cmd.Context(), *stdin)
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func passwordFlag(cmd *cobra.Command) *bool {
 
 // password asks for a new password. It is never an argument: arguments show in
 // process lists and in shell histories.
-func (a *app) password(fromStdin bool) (string, error) {
+func (a *app) password(ctx context.Context, fromStdin bool) (string, error) {
 	if fromStdin {
 		return readPasswordLine(a.in)
 	}
@@ -188,6 +188,15 @@ func (a *app) password(fromStdin bool) (string, error) {
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return "", hintedError{errors.New("standard input is not a terminal, so the password cannot be asked for"),
 			"add --password-stdin and give the password as one line on standard input"}
+	}
+	// Whoever types a password twice is not told afterwards that there is nobody
+	// to take it.
+	_, closeDoor, err := a.door(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := closeDoor(); err != nil {
+		return "", err
 	}
 	first, err := a.prompt(file, "Password: ")
 	if err != nil {

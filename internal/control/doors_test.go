@@ -34,7 +34,7 @@ type asker struct {
 }
 
 func ask[In, Out any](op Op[In, Out]) asker {
-	return asker{op.Name(), func(ctx context.Context, door Door, in any) (any, error) { return op.Do(ctx, door, in.(In)) }}
+	return asker{op.name, func(ctx context.Context, door Door, in any) (any, error) { return op.Do(ctx, door, in.(In)) }}
 }
 
 // accounts prepares accounts and then sends in.
@@ -192,14 +192,14 @@ var doorCases = []doorCase{
 		want: `{"set":{"keys":[{"kty":"EC","kid":"KID1","use":"sig","alg":"ES256","crv":"P-256","x":...,"y":...},{"kty":"EC","kid":"KID2","use":"sig","alg":"ES384","crv":"P-384","x":...,"y":...}]}}`},
 
 	{name: "list", ask: ask(ListSessions), prepare: loggedIn(SessionQuery{Page: Page{Limit: 1}}),
-		want: `{"sessions":[{"id":"SESSION1","sub":"SUB1","client_id":"first-party","created":"2026-03-01T12:00:00Z","refreshed":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","ends":"2026-03-31T12:00:00Z","generation":0,"expired":false}],"next":"SESSION1"}`},
+		want: `{"sessions":[{"id":"SESSION1","sub":"SUB1","user":"kyoko","client_id":"first-party","created":"2026-03-01T12:00:00Z","refreshed":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","ends":"2026-03-31T12:00:00Z","generation":0,"expired":false}],"next":"SESSION1"}`},
 	{name: "list expired ones of a user", ask: ask(ListSessions), prepare: func(t testing.TB, f *fixture) any {
 		f.create(t, "kyoko", "mori")
 		f.login(t, "kyoko")
 		f.login(t, "mori")
 		f.move(24 * time.Hour)
 		return SessionQuery{User: "Mori"}
-	}, want: `{"sessions":[{"id":"SESSION1","sub":"SUB1","client_id":"first-party","created":"2026-03-01T12:00:00Z","refreshed":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","ends":"2026-03-31T12:00:00Z","generation":0,"expired":true}]}`},
+	}, want: `{"sessions":[{"id":"SESSION1","sub":"SUB1","user":"mori","client_id":"first-party","created":"2026-03-01T12:00:00Z","refreshed":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","ends":"2026-03-31T12:00:00Z","generation":0,"expired":true}]}`},
 	{name: "list none", ask: ask(ListSessions), in: SessionQuery{}, want: `{"sessions":[]}`},
 	{name: "list those of an unknown user", ask: ask(ListSessions), in: SessionQuery{User: "kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
 	{name: "end one", ask: ask(EndSessions), prepare: func(t testing.TB, f *fixture) any {
@@ -209,7 +209,7 @@ var doorCases = []doorCase{
 	{name: "end those of a user", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{User: "KYOKO"}), want: `{"sessions_ended":2}`},
 	{name: "end all", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{All: true}), want: `{"sessions_ended":2}`},
 	{name: "end all of none", ask: ask(EndSessions), in: SessionEnd{All: true}, want: `{"sessions_ended":0}`},
-	{name: "end an unknown one", ask: ask(EndSessions), in: SessionEnd{ID: "none"}, wantErr: Error{`"none": the session has ended`, hintSessions}},
+	{name: "end an unknown one", ask: ask(EndSessions), in: SessionEnd{ID: "none"}, wantErr: Error{`"none": no such session, or it has ended`, hintSessions}},
 	{name: "end those of an unknown user", ask: ask(EndSessions), in: SessionEnd{User: "kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
 	{name: "end nothing named", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{}), wantErr: Error{`name one session by its id, a user, or all`, ""}},
 	{name: "end by id and user", ask: ask(EndSessions), prepare: loggedIn(SessionEnd{ID: "x", User: "kyoko"}),
@@ -262,7 +262,7 @@ var doorCases = []doorCase{
 }
 
 // neverRefuse are the operations whose request cannot be refused for what it says.
-var neverRefuse = []string{ListUsers.Name(), ListKeys.Name(), GetKeySet.Name()}
+var neverRefuse = []string{ListUsers.name, ListKeys.name, GetKeySet.name}
 
 // TestBothDoorsDoTheSame makes each request through both doors, and has every
 // operation of the table answer, and refuse, at least once.
@@ -374,19 +374,19 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 	f := newFixture(t)
 	loggedIn(nil)(t, f)
 	requests := map[string]any{
-		AddUser.Name(): Credentials{"mori", password}, SetPassword.Name(): Credentials{"kyoko", password},
-		ShowUser.Name(): UserName{"kyoko"}, EnableUser.Name(): UserName{"kyoko"},
-		DisableUser.Name(): UserName{"kyoko"}, RemoveUser.Name(): UserName{"kyoko"},
-		ShowKey.Name():     KeyID{f.kid(t, "ES256", keystore.Active)},
-		RevokeKey.Name():   Revocation{KID: f.kid(t, "ES256", keystore.Active)},
-		EndSessions.Name(): SessionEnd{All: true},
+		AddUser.name: Credentials{"mori", password}, SetPassword.name: Credentials{"kyoko", password},
+		ShowUser.name: UserName{"kyoko"}, EnableUser.name: UserName{"kyoko"},
+		DisableUser.name: UserName{"kyoko"}, RemoveUser.name: UserName{"kyoko"},
+		ShowKey.name:     KeyID{f.kid(t, "ES256", keystore.Active)},
+		RevokeKey.name:   Revocation{KID: f.kid(t, "ES256", keystore.Active)},
+		EndSessions.name: SessionEnd{All: true},
 	}
 	order := slices.Sorted(maps.Keys(operations))
 	slices.SortStableFunc(order, func(a, b string) int { return changes(a) - changes(b) })
 	for _, name := range order {
 		request, err := json.Marshal(requests[name])
 		must(t, err)
-		out, err := operations[name](f.Operator, t.Context(), request)
+		out, _, err := operations[name].do(f.Operator, t.Context(), request)
 		must(t, err)
 		text := encode(t, out)
 		for _, secret := range []string{"argon2", password, `"d":`, "eyJ", "Hash", "hash", "Sealed"} {
@@ -400,9 +400,9 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 // changes orders operations: what looks comes first, what removes comes last.
 func changes(name string) int {
 	switch name {
-	case RemoveUser.Name():
+	case RemoveUser.name:
 		return 2
-	case SetPassword.Name(), EnableUser.Name(), DisableUser.Name(), EndSessions.Name(), RevokeKey.Name(), RotateKeys.Name():
+	case SetPassword.name, EnableUser.name, DisableUser.name, EndSessions.name, RevokeKey.name, RotateKeys.name:
 		return 1
 	}
 	return 0

@@ -3,7 +3,6 @@ package control
 import (
 	"errors"
 
-	"signet/issuer"
 	"signet/keystore"
 	"signet/users"
 )
@@ -39,7 +38,7 @@ func hint(err error) string {
 		return "signet users passwd NAME  # gives an account another password"
 	case errors.Is(err, users.ErrNotFound):
 		return "signet users list  # shows the accounts"
-	case errors.Is(err, issuer.ErrNoSession):
+	case errors.Is(err, errNoSession):
 		return "signet sessions list  # shows the sessions"
 	case errors.As(err, &busy):
 		return "try again in a moment"

@@ -76,10 +76,10 @@ func harmless(t *testing.T, name string, request []byte) []byte {
 		return request
 	}
 	switch name {
-	case RotateKeys.Name():
+	case RotateKeys.name:
 		var in Rotation
 		return dry(&in, &in.DryRun)
-	case RevokeKey.Name():
+	case RevokeKey.name:
 		var in Revocation
 		return dry(&in, &in.DryRun)
 	}

@@ -10,6 +10,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -59,6 +60,13 @@ type Credentials struct {
 type UserName struct {
 	Name string `json:"name"`
 }
+
+// What a command is about, for the log: never a password.
+func (c Credentials) target() string { return c.Name }
+func (n UserName) target() string    { return n.Name }
+func (r Rotation) target() string    { return cmp.Or(r.Alg, "all algorithms") }
+func (r Revocation) target() string  { return r.KID }
+func (e SessionEnd) target() string  { return cmp.Or(e.ID, e.User, "all") }
 
 // ChangedUser is an account after a change that ended its sessions.
 type ChangedUser struct {

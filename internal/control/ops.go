@@ -16,40 +16,58 @@ type Op[In, Out any] struct {
 	do   func(*Operator, context.Context, In) (Out, error)
 }
 
-// Name is what a person calls the operation: "users add".
-func (op Op[In, Out]) Name() string { return op.name }
-
 // The operations. An operation that is here is reachable; one that is not does
 // not exist.
 var (
-	AddUser      = define("users add", (*Operator).addUser)
-	ListUsers    = define("users list", (*Operator).listUsers)
-	ShowUser     = define("users show", (*Operator).showUser)
-	SetPassword  = define("users passwd", (*Operator).setPassword)
-	EnableUser   = define("users enable", (*Operator).enableUser)
-	DisableUser  = define("users disable", (*Operator).disableUser)
-	RemoveUser   = define("users remove", (*Operator).removeUser)
-	ListKeys     = define("keys list", (*Operator).listKeys)
-	ShowKey      = define("keys show", (*Operator).showKey)
-	RotateKeys   = define("keys rotate", (*Operator).rotateKeys)
-	RevokeKey    = define("keys revoke", (*Operator).revokeKey)
-	GetKeySet    = define("jwks", (*Operator).keySet)
-	ListSessions = define("sessions list", (*Operator).listSessions)
-	EndSessions  = define("sessions end", (*Operator).endSessions)
-	JudgeToken   = define("token inspect", (*Operator).judgeToken)
+	AddUser      = change("users add", (*Operator).addUser)
+	ListUsers    = look("users list", (*Operator).listUsers)
+	ShowUser     = look("users show", (*Operator).showUser)
+	SetPassword  = change("users passwd", (*Operator).setPassword)
+	EnableUser   = change("users enable", (*Operator).enableUser)
+	DisableUser  = change("users disable", (*Operator).disableUser)
+	RemoveUser   = change("users remove", (*Operator).removeUser)
+	ListKeys     = look("keys list", (*Operator).listKeys)
+	ShowKey      = look("keys show", (*Operator).showKey)
+	RotateKeys   = change("keys rotate", (*Operator).rotateKeys)
+	RevokeKey    = change("keys revoke", (*Operator).revokeKey)
+	GetKeySet    = look("jwks", (*Operator).keySet)
+	ListSessions = look("sessions list", (*Operator).listSessions)
+	EndSessions  = change("sessions end", (*Operator).endSessions)
+	JudgeToken   = look("token inspect", (*Operator).judgeToken)
 )
 
-// operations is the table by name, filled by define.
-var operations = map[string]func(*Operator, context.Context, []byte) (any, error){}
+// operation is an Op without its types.
+type operation struct {
+	do func(*Operator, context.Context, []byte) (out any, target string, err error)
+	// changes says that it alters something, and is to be found in the log.
+	changes bool
+}
 
-func define[In, Out any](name string, do func(*Operator, context.Context, In) (Out, error)) Op[In, Out] {
-	operations[name] = func(o *Operator, ctx context.Context, request []byte) (any, error) {
+// operations is the table by name.
+var operations = map[string]operation{}
+
+// look defines an operation that changes nothing, change one that does.
+func look[In, Out any](name string, do func(*Operator, context.Context, In) (Out, error)) Op[In, Out] {
+	return define(name, do, false)
+}
+
+func change[In, Out any](name string, do func(*Operator, context.Context, In) (Out, error)) Op[In, Out] {
+	return define(name, do, true)
+}
+
+func define[In, Out any](name string, do func(*Operator, context.Context, In) (Out, error), changes bool) Op[In, Out] {
+	operations[name] = operation{changes: changes, do: func(o *Operator, ctx context.Context, request []byte) (any, string, error) {
 		var in In
 		if err := decode(request, &in); err != nil {
-			return nil, fmt.Errorf("%s: the request cannot be read: %w", name, err)
+			return nil, "", fmt.Errorf("%s: the request cannot be read: %w", name, err)
 		}
-		return do(o, ctx, in)
-	}
+		target := ""
+		if named, ok := any(in).(interface{ target() string }); ok {
+			target = named.target()
+		}
+		out, err := do(o, ctx, in)
+		return out, target, err
+	}}
 	return Op[In, Out]{name: name, do: do}
 }
 
@@ -108,7 +126,7 @@ func (l local) call(ctx context.Context, name string, in any) ([]byte, error) {
 	if len(request) > requestLimit {
 		return nil, errRequest
 	}
-	out, err := operations[name](l.operator, ctx, request)
+	out, _, err := operations[name].do(l.operator, ctx, request)
 	if err != nil {
 		return nil, explain(err)
 	}

@@ -23,8 +23,8 @@ type Server struct {
 // Listen takes the socket at path, with mode 0600. The caller must own the
 // database: a socket that is found there then has no server and is replaced.
 func Listen(path string, o *Operator, log *slog.Logger) (*Server, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the socket of an earlier server: %w", err)
+	if err := removeStale(path); err != nil {
+		return nil, err
 	}
 	listener, err := listenUnix(path)
 	if err != nil {
@@ -43,6 +43,23 @@ func Listen(path string, o *Operator, log *slog.Logger) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s, nil
+}
+
+// removeStale removes the socket of a server that was killed, and nothing else.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for the socket of an earlier server: %w", err)
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("%s is not a socket: move it away, the server's control socket belongs there", path)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove the socket of an earlier server: %w", err)
+	}
+	return nil
 }
 
 // Serve answers until Shutdown; it then returns nil.
@@ -106,13 +123,17 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusBadRequest, errRequest)
 		return
 	}
-	out, err := op(h.operator, r.Context(), request)
+	out, target, err := op.do(h.operator, r.Context(), request)
 	if err != nil {
-		h.log.Info("operator's command refused", "op", name, "error", err)
+		h.log.Info("operator's command refused", "op", name, "target", target, "error", err)
 		reply(w, http.StatusUnprocessableEntity, explain(err))
 		return
 	}
-	h.log.Debug("operator's command", "op", name)
+	level := slog.LevelDebug
+	if op.changes {
+		level = slog.LevelInfo
+	}
+	h.log.Log(r.Context(), level, "operator's command", "op", name, "target", target)
 	reply(w, http.StatusOK, out)
 }
 

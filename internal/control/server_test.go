@@ -409,3 +409,26 @@ func TestHints(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What an operator changes is in the log, with what it was about; a password is not.
+func TestLogNamesWhatWasChanged(t *testing.T) {
+	server := serve(t, newFixture(t).Operator, socketPath(t))
+	remote, log, ctx := server.dial(t), server.log, t.Context()
+	if _, err := AddUser.Do(ctx, remote, Credentials{Name: "mori", Password: "a secret of mori"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RotateKeys.Do(ctx, remote, Rotation{Alg: "ES256"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListUsers.Do(ctx, remote, Page{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`op="users add" target=mori`, `op="keys rotate" target=ES256`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in\n%s", want, log.String())
+		}
+	}
+	if strings.Contains(log.String(), "a secret") || strings.Contains(log.String(), "users list") {
+		t.Errorf("the log holds what it should not:\n%s", log.String())
+	}
+}

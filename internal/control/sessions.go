@@ -14,6 +14,7 @@ import (
 type Session struct {
 	ID         string    `json:"id"`
 	Subject    string    `json:"sub"`
+	User       string    `json:"user,omitempty"` // empty if the account is gone
 	Client     string    `json:"client_id"`
 	Created    time.Time `json:"created"`
 	Refreshed  time.Time `json:"refreshed"`
@@ -61,7 +62,7 @@ func (o *Operator) listSessions(ctx context.Context, in SessionQuery) (SessionLi
 	list := SessionList{Sessions: make([]Session, 0, len(found))}
 	for _, s := range found {
 		list.Sessions = append(list.Sessions, Session{
-			ID: s.ID, Subject: s.Subject, Client: s.Client, Created: s.Created, Refreshed: s.Rotated,
+			ID: s.ID, Subject: s.Subject, User: o.userName(ctx, s.Subject), Client: s.Client, Created: s.Created, Refreshed: s.Rotated,
 			Expires: s.Expires, Ends: s.Ends, Generation: s.Generation, Expired: s.Expired(o.now()),
 		})
 	}
@@ -70,6 +71,17 @@ func (o *Operator) listSessions(ctx context.Context, in SessionQuery) (SessionLi
 	}
 	return list, err
 }
+
+func (o *Operator) userName(ctx context.Context, subject string) string {
+	u, err := o.Users.ByID(ctx, subject)
+	if err != nil {
+		return ""
+	}
+	return u.Name
+}
+
+// errNoSession: the one session that was named is not there.
+var errNoSession = errors.New("no such session, or it has ended")
 
 // errWhichSessions: the request names no sessions, or names them twice.
 var errWhichSessions = errors.New("name one session by its id, a user, or all")
@@ -81,7 +93,10 @@ func (o *Operator) endSessions(ctx context.Context, in SessionEnd) (Ended, error
 			return Ended{}, errWhichSessions
 		}
 		if err := o.Issuer.EndSession(ctx, in.ID); err != nil {
-			return Ended{}, fmt.Errorf("%.50q: %w", in.ID, err)
+			if errors.Is(err, issuer.ErrNoSession) {
+				return Ended{}, fmt.Errorf("%.50q: %w", in.ID, errNoSession)
+			}
+			return Ended{}, err
 		}
 		return Ended{Sessions: 1}, nil
 	case SessionEnd{User: in.User}:

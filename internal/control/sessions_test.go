@@ -230,6 +230,6 @@ func TestEndOne(t *testing.T) {
 			t.Errorf("%d ended; sessions %v were %v", ended.Sessions, after, before)
 		}
 		_, err = EndSessions.Do(t.Context(), door, SessionEnd{ID: before[0]})
-		wantRefused(t, err, Error{`"` + before[0] + `": the session has ended`, hintSessions})
+		wantRefused(t, err, Error{`"` + before[0] + `": no such session, or it has ended`, hintSessions})
 	})
 }
