@@ -98,26 +98,26 @@ func TestCreateSealingKeyNeedsADirectory(t *testing.T) {
 
 func TestCreatedAtOnceOneSealingKeyRemains(t *testing.T) {
 	path := sealingPath(t)
-	keys := make([]*SealingKey, 8)
+	errs := make([]error, 8)
 	var wg sync.WaitGroup
-	for i := range keys {
-		wg.Go(func() {
-			key, err := OpenSealingKey(path, true)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			keys[i] = key
-		})
+	for i := range errs {
+		wg.Go(func() { errs[i] = CreateSealingKey(path) })
 	}
 	wg.Wait()
-	if t.Failed() {
-		return
-	}
-	for _, key := range keys[1:] {
-		if string(key.secret) != string(keys[0].secret) {
-			t.Fatal("two callers hold two keys")
+	made := 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			made++
+		case !errors.Is(err, fs.ErrExist):
+			t.Errorf("%v, want %v", err, fs.ErrExist)
 		}
+	}
+	if made != 1 {
+		t.Errorf("%d of %d made the key", made, len(errs))
+	}
+	if _, err := ReadSealingKey(path); err != nil {
+		t.Error(err)
 	}
 	expectAlone(t, path)
 }

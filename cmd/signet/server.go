@@ -70,7 +70,12 @@ func (s *server) open(ctx context.Context, now func() time.Time) (err error) {
 	if err := makeDataDir(s.cfg.Data); err != nil {
 		return err
 	}
-	if s.domains, err = openDomains(ctx, openOptions{config: s.cfg, log: s.log, now: now, wait: doorTimeout}); err != nil {
+	opts := openOptions{config: s.cfg, log: s.log, now: now, wait: doorTimeout}
+	if running, err := control.Dial(ctx, s.cfg.SocketPath()); err == nil {
+		running.Close()
+		opts.wait = pollDatabase // another server holds the database, not a command
+	}
+	if s.domains, err = openDomains(ctx, opts); err != nil {
 		return err
 	}
 	if s.control, err = control.Listen(s.cfg.SocketPath(), s.domains.operator(), s.log); err != nil {
