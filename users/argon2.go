@@ -37,9 +37,6 @@ const (
 	keyBytes  = 32
 )
 
-// DefaultParams are OWASP's for argon2id: 19 MiB, two passes, one lane.
-var DefaultParams = Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1, Queue: 64}
-
 // Check refuses parameters that argon2 does not take or that cost too much.
 func (p Params) Check() error {
 	switch {

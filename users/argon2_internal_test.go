@@ -122,7 +122,7 @@ func TestParamsCheck(t *testing.T) {
 		p    Params
 		ok   bool
 	}{
-		{"default", DefaultParams, true},
+		{"default", Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1, Queue: 64}, true},
 		{"smallest", Params{MemoryKiB: 8, Time: 1, Threads: 1}, true},
 		{"largest", Params{MemoryKiB: maxMemoryKiB, Time: maxTime, Threads: maxThreads}, true},
 		{"zero", Params{}, false},

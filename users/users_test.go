@@ -651,7 +651,7 @@ func TestListGoesThroughAllNamesInPages(t *testing.T) {
 
 func BenchmarkAuthenticate(b *testing.B) {
 	store := openStore(b)
-	d, err := users.New(store, users.DefaultParams, nil)
+	d, err := users.New(store, users.Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1, Queue: 64}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 func serveCommand(a *app) *cobra.Command {
-	var check bool
+	var check, reference bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the issuer",
@@ -27,7 +27,12 @@ SIGINT and SIGTERM let requests under way end, for 10 seconds at most.`,
 	}
 	changed := configs.Flags(cmd.Flags())
 	cmd.Flags().BoolVar(&check, "check", false, "check the configuration, print what is wrong with it, and stop")
+	cmd.Flags().BoolVar(&reference, "reference", false, "print the configuration file with every setting at its default, commented, and stop")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if reference {
+			_, err := a.out.Write(configs.Reference())
+			return err
+		}
 		load := func() (*configs.Config, error) { return a.load(changed()) }
 		cfg, err := load()
 		if err != nil {
