@@ -1,10 +1,10 @@
 // Package jwks is the published key document: what the world may know of the
 // signing keys, and how long it may believe it.
 //
-// Start at [NewDocument], which builds the JWK Set (RFC 7517 §5) once, and at
-// [Handler], which serves it. A Document holds the members that verify a
-// signature and no others: whatever it is given, private and symmetric members
-// do not come out. Serving reads no database.
+// Start at [NewDocument], which builds the JWK Set (RFC 7517 §5) once, at [Handler],
+// which serves it, and at [Parse], which reads one on the other side. A Document
+// holds the members that verify a signature and no others: whatever it is given,
+// private and symmetric members do not come out. Serving reads no database.
 package jwks
 
 import (

@@ -34,11 +34,6 @@ var rules = []rule{
 		because: "storage and routing stay behind internal/: a public package can be used without them",
 	},
 	{
-		of:      oneOf("signet/issuer", "signet/users"),
-		forbids: oneOf("net/http"),
-		because: "sessions and accounts know nothing of HTTP",
-	},
-	{
 		of: func(path string) bool {
 			return below("signet/internal/web")(path) || below("signet/internal/store")(path) ||
 				below("signet/internal/control")(path) || below("signet/cmd")(path)
@@ -52,6 +47,18 @@ var rules = []rule{
 		because: "jwks and users are leaves",
 	},
 	{
+		of:      below("signet/verify"),
+		forbids: func(path string) bool { return strings.HasPrefix(path, "signet/") && !verifyMay(path) },
+		deep:    true,
+		because: "a stranger's service imports verify: it brings no database, no router and no server with it",
+	},
+	{
+		of:      oneOf("signet/verify"),
+		forbids: below("google.golang.org/grpc"),
+		deep:    true,
+		because: "nobody pays for gRPC who does not import grpcverify",
+	},
+	{
 		of:      oneOf("signet/keystore"),
 		forbids: func(path string) bool { return public(path) && path != "signet/jwks" },
 		because: "keystore joins jwks, and no other public package",
@@ -60,6 +67,16 @@ var rules = []rule{
 		of:      oneOf("signet/issuer"),
 		forbids: func(path string) bool { return public(path) && path != "signet/users" },
 		because: "issuer joins users, and declares the Signer and Keys that it needs",
+	},
+	{
+		of:      oneOf("signet/issuer/oauth"),
+		forbids: func(path string) bool { return public(path) && path != "signet/issuer" && path != "signet/users" },
+		because: "grants end in an issuer.Authorization; what signs and stores is behind the issuer",
+	},
+	{
+		of:      oneOf("signet/issuer", "signet/issuer/oauth", "signet/users"),
+		forbids: oneOf("net/http"),
+		because: "sessions, grants and accounts know nothing of HTTP",
 	},
 	{
 		of:      oneOf("signet/configs"),
@@ -91,6 +108,11 @@ var rules = []rule{
 // public packages are those a stranger's program may import.
 func public(path string) bool {
 	return strings.HasPrefix(path, "signet/") && !below("signet/internal")(path) && !below("signet/cmd")(path)
+}
+
+// verifyMay are the packages of this module that verify is made of.
+func verifyMay(path string) bool {
+	return below("signet/verify")(path) || path == "signet/jwks" || path == "signet/internal/compactjws"
 }
 
 // testOnly packages exist for the tests of others, and for stores.

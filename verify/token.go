@@ -1,0 +1,96 @@
+package verify
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"signet/internal/compactjws"
+)
+
+// token is a compact JWS (RFC 7515 §7.1) that was read and not yet verified.
+//
+// internal/compactjws reads it as the issuer does, who knows every header that it
+// has ever written, and refuses all others. Here the token may come from an issuer
+// that writes x5t or cty, which RFC 7515 §4 says to ignore. Everything else is as
+// strict as there.
+type token struct {
+	header       header
+	payload      []byte
+	signature    []byte
+	signingInput string
+}
+
+type header struct{ alg, kid, typ string }
+
+// encoding refuses padding and non-zero trailing bits: a part has one text.
+var encoding = base64.RawURLEncoding.Strict()
+
+func parse(text string) (*token, error) {
+	first, rest, ok := strings.Cut(text, ".")
+	second, third, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || strings.IndexByte(third, '.') >= 0 {
+		return nil, fmt.Errorf("%w: it must have three parts", ErrMalformed)
+	}
+	t := &token{signingInput: text[:len(first)+1+len(second)]}
+	raw, err := decode("header", first)
+	if err != nil {
+		return nil, err
+	}
+	if t.header, err = readHeader(raw); err != nil {
+		return nil, err
+	}
+	if t.payload, err = decode("payload", second); err != nil {
+		return nil, err
+	}
+	t.signature, err = decode("signature", third)
+	return t, err
+}
+
+// decode also refuses line breaks, which encoding/base64 skips.
+func decode(what, part string) ([]byte, error) {
+	b, err := encoding.DecodeString(part)
+	if err != nil || strings.ContainsAny(part, "\r\n") {
+		return nil, fmt.Errorf("%w: the %s is not base64url", ErrMalformed, what)
+	}
+	return b, nil
+}
+
+// readHeader takes alg, kid and typ. An extension changes what the token means,
+// and none is understood here: crit, or b64 even where crit does not name it. Keys
+// and places of keys (jwk, x5c, jku, x5u) are ignored like all other parameters:
+// keys come from the KeySource alone (RFC 8725 §3.10).
+func readHeader(raw []byte) (header, error) {
+	members, err := object(raw)
+	if err != nil {
+		return header{}, fmt.Errorf("header: %w", err)
+	}
+	for _, name := range []string{"crit", "b64"} {
+		if _, there := members[name]; there {
+			return header{}, fmt.Errorf("%w: %s", ErrHeader, name)
+		}
+	}
+	var h header
+	for name, into := range map[string]*string{"alg": &h.alg, "kid": &h.kid, "typ": &h.typ} {
+		value, there := members[name]
+		if there && (value[0] != '"' || json.Unmarshal(value, into) != nil) {
+			return header{}, fmt.Errorf("%w: %s is not a string", ErrMalformed, name)
+		}
+	}
+	return h, nil
+}
+
+// object reads one JSON object strictly: UTF-8, no duplicate members, nothing
+// behind it.
+func object(raw []byte) (map[string]json.RawMessage, error) {
+	members, err := compactjws.Object(raw)
+	if errors.Is(err, compactjws.ErrDuplicate) {
+		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: not one strict JSON object", ErrMalformed)
+	}
+	return members, nil
+}
