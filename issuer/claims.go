@@ -29,10 +29,13 @@ type Claims struct {
 	NotBefore int64    `json:"nbf"`
 	ID        string   `json:"jti"`
 	Client    string   `json:"client_id"`
+	Scope     string   `json:"scope,omitempty"` // values with spaces between them
 	Session   string   `json:"sid,omitempty"`
 	Kind      string   `json:"token_type"`
 	// UserID is what simplejwt calls the subject.
 	UserID string `json:"user_id,omitempty"`
+	// Actor is who acts for the subject, if another does (RFC 8693 §4.1).
+	Actor *Actor `json:"act,omitempty"`
 	// SessionEnds, in refresh tokens, is when the session ends for good.
 	SessionEnds int64 `json:"session_exp,omitempty"`
 }
@@ -50,7 +53,7 @@ func (c *Claims) fields() []field {
 		{"exp", &c.Expires, true}, {"jti", &c.ID, true}, {"token_type", &c.Kind, true},
 		{"iss", &c.Issuer, true}, {"sub", &c.Subject, true}, {"aud", &c.Audience, true},
 		{"iat", &c.IssuedAt, true}, {"nbf", &c.NotBefore, true}, {"client_id", &c.Client, true},
-		{"sid", &c.Session, false}, {"user_id", &c.UserID, false}, {"session_exp", &c.SessionEnds, false},
+		{"scope", &c.Scope, false}, {"sid", &c.Session, false}, {"user_id", &c.UserID, false}, {"act", &c.Actor, false}, {"session_exp", &c.SessionEnds, false},
 	}
 }
 
@@ -79,13 +82,13 @@ func (a *Audience) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// mint signs claims with the key in force.
-func (i *Issuer) mint(typ string, claims *Claims, limit int) (token, kid string, err error) {
+// mint signs claims with the key in force for alg; empty is the first algorithm.
+func (i *Issuer) mint(alg, typ string, claims *Claims, limit int) (token, kid string, err error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", "", fmt.Errorf("encode the claims: %w", err)
 	}
-	token, kid, err = i.signer.Sign("", typ, payload)
+	token, kid, err = i.signer.Sign(alg, typ, payload)
 	if err != nil {
 		return "", "", err
 	}

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -113,11 +114,16 @@ func New(opts Options) *Issuer {
 // know of longer lifetimes first.
 func (i *Issuer) SetPolicy(p Policy) { i.policy.Store(&p) }
 
+// URL is the iss claim of the tokens made from now on.
+func (i *Issuer) URL() string { return i.policy.Load().URL }
+
 // Tokens is the answer to a login or a refresh.
 type Tokens struct {
 	Access string
 	// Refresh is empty where the presented refresh token stays in force.
 	Refresh string
+	// Expires is when the access token does.
+	Expires time.Time
 }
 
 // Login begins a session for the user whom name and password prove. The errors
@@ -158,10 +164,19 @@ func (i *Issuer) logRefusal(err error) {
 // is gone or disabled. ErrNoSession if the session has ended, ErrReused if this
 // call ended it because the token had been replaced before.
 func (i *Issuer) Refresh(ctx context.Context, token string) (Tokens, error) {
+	return i.RefreshFor(ctx, FirstParty, token)
+}
+
+// RefreshFor is Refresh for the client that presents the token: ErrOtherClient if it
+// was issued to another (RFC 6749 §6).
+func (i *Issuer) RefreshFor(ctx context.Context, client, token string) (Tokens, error) {
 	now := i.instant()
 	claims, err := i.parseRefresh(token, now)
 	if err != nil {
 		return Tokens{}, err
+	}
+	if claims.Client != client {
+		return Tokens{}, ErrOtherClient
 	}
 	u, err := i.activeUser(ctx, claims.Subject)
 	if err != nil {
@@ -210,7 +225,7 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User
 	case Advanced:
 		return tokens, nil
 	case Repeated:
-		tokens.Refresh, _, err = i.mint(TypRefresh, p.refreshClaims(&stored), p.MaxTokenBytes)
+		tokens.Refresh, _, err = i.mint("", TypRefresh, p.refreshClaims(&stored), p.MaxTokenBytes)
 		return tokens, err
 	case Expired:
 		return Tokens{}, ErrExpired
@@ -229,8 +244,7 @@ func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, u use
 	if err != nil {
 		return Tokens{}, err
 	}
-	access, _, err := i.mint(TypJWT, p.accessClaims(&s, newID(), now), p.MaxTokenBytes)
-	return Tokens{Access: access}, err
+	return i.mintAccess(p, &s, now)
 }
 
 // liveSession returns the session of a token that it still honours, without
@@ -248,9 +262,28 @@ func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, u users.
 	return s, nil
 }
 
+// Parse returns the claims of a token of either kind that this issuer made and that
+// has not expired, whether or not its session is still there.
+func (i *Issuer) Parse(token string) (*Claims, error) { return i.parse(token, i.instant()) }
+
 // Verify returns the claims of a token of either kind that this issuer made, that
-// is valid now, and whose session and account are alive.
+// is valid now, and whose session and account are alive. An access token must be for
+// one of the policy's audiences.
 func (i *Issuer) Verify(ctx context.Context, token string) (*Claims, error) {
+	c, err := i.Inspect(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	ours := i.policy.Load().audience()
+	if c.Kind == KindAccess && !slices.ContainsFunc(c.Audience, func(a string) bool { return slices.Contains(ours, a) }) {
+		return nil, invalid(fmt.Errorf("%w: %.200q", ErrAudience, c.Audience))
+	}
+	return c, nil
+}
+
+// Inspect is Verify for a token of any audience: the caller decides to whom the
+// claims may be told.
+func (i *Issuer) Inspect(ctx context.Context, token string) (*Claims, error) {
 	now := i.instant()
 	c, err := i.parse(token, now)
 	if err != nil {
@@ -284,13 +317,22 @@ func (i *Issuer) Logout(ctx context.Context, token string) error {
 
 // mintPair makes an access token for s and the refresh token it holds as current.
 func (i *Issuer) mintPair(p *Policy, s *Session, now time.Time) (tokens Tokens, kid string, err error) {
-	if tokens.Access, _, err = i.mint(TypJWT, p.accessClaims(s, newID(), now), p.MaxTokenBytes); err != nil {
+	if tokens, err = i.mintAccess(p, s, now); err != nil {
 		return Tokens{}, "", err
 	}
-	if tokens.Refresh, kid, err = i.mint(TypRefresh, p.refreshClaims(s), p.MaxTokenBytes); err != nil {
+	if tokens.Refresh, kid, err = i.mint("", TypRefresh, p.refreshClaims(s), p.MaxTokenBytes); err != nil {
 		return Tokens{}, "", err
 	}
 	return tokens, kid, nil
+}
+
+func (i *Issuer) mintAccess(p *Policy, s *Session, now time.Time) (Tokens, error) {
+	claims := p.accessClaims(s, newID(), now)
+	token, _, err := i.mint("", TypJWT, claims, p.MaxTokenBytes)
+	if err != nil {
+		return Tokens{}, err
+	}
+	return Tokens{Access: token, Expires: time.Unix(claims.Expires, 0).UTC()}, nil
 }
 
 // expiry is when a refresh token made now ends.

@@ -14,17 +14,19 @@ import (
 	"signet/internal/control"
 	"signet/internal/store/boltstore"
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
 
 // domains are the parts of an issuer, wired over one database.
 type domains struct {
-	store  *boltstore.Store
-	keys   *keystore.Manager
-	users  *users.Directory
-	issuer *issuer.Issuer
-	now    func() time.Time
+	store   *boltstore.Store
+	keys    *keystore.Manager
+	users   *users.Directory
+	issuer  *issuer.Issuer
+	clients *oauth.Clients
+	now     func() time.Time
 }
 
 // openOptions say how the domains are opened.
@@ -95,11 +97,12 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 		Store: d.store, Users: d.users, Signer: d.keys, Keys: d.keys,
 		Policy: tokenPolicy(cfg), Now: d.now, Log: log,
 	})
+	d.clients = oauth.NewClients(d.store, issuer.FirstParty, d.now)
 	return nil
 }
 
 func (d *domains) operator() *control.Operator {
-	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Now: d.now}
+	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Now: d.now}
 }
 
 // ready reports whether the issuer can sign and store.

@@ -84,6 +84,32 @@ var operatorCommands = []struct {
 	{args: "sessions end --all", want: "0 sessions ended"},
 	{args: "sessions list", want: "SESSION"},
 	{args: "users list", want: "kyoko"},
+	{args: "clients list", want: "CLIENT  GRANTS  SCOPES  AUDIENCES  SECRETS"},
+	{args: "clients add billing --audience orders --scope orders:read,orders:write --alg es384", want: "added client billing; its secret is shown this once:\n<kid>"},
+	{args: "clients add orders", want: "added client orders; "},
+	{args: "clients add billing", exit: 1, want: `signet: clients add: "billing": a client with this id exists already`},
+	{args: "clients add first-party", exit: 1, want: "is the id of the issuer's own login"},
+	{args: "clients add Payroll", exit: 1, want: "signet: clients add: this client cannot be registered: an id has 1 to 64 of a-z"},
+	{args: "clients add payroll --grant password", exit: 1, want: `unknown grant "password"; there is [client_credentials`},
+	{args: "clients add payroll --scope a,a", exit: 1, want: `scope "a" is named twice`},
+	{args: "clients add payroll --audience $ISSUER", exit: 1, want: "the issuer is the audience of refresh tokens alone"},
+	{args: "clients add payroll --alg RS256", exit: 1, want: `"RS256" is not among keys.algorithms ([ES256 ES384])`},
+	{args: "clients add", exit: 2, want: "it takes one argument, the client id"},
+	{args: "clients", exit: 2, want: "signet: clients: say what to do"},
+	{args: "clients list", want: "billing  client_credentials  orders:read orders:write  orders     1"},
+	{args: "clients show billing", want: "ES384"},
+	{args: "clients show payroll", exit: 1, want: "try: signet clients list"},
+	{args: "clients show", exit: 2, want: "it takes one argument, the client id"},
+	{args: "clients secret billing", want: "a secret for client billing, shown this once; 2 are in force:\n<kid>"},
+	{args: "clients secret billing", want: "2 are in force"},
+	{args: "clients show billing", want: "secret of  <time>\nsecret of  <time>"},
+	{args: "clients secret billing --only", want: "1 is in force"},
+	{args: "clients secret payroll", exit: 1, want: `signet: clients secret: "payroll": no such client`},
+	{args: "clients secret billing --now", exit: 2, want: "unknown flag: --now"},
+	{args: "clients remove billing", want: "removed client billing; tokens that are out verify until they expire"},
+	{args: "clients remove billing", exit: 1, want: `signet: clients remove: "billing": no such client`},
+	{args: "clients list all", exit: 2, want: `"all" is not a command or an argument here`},
+	{args: "clients list", want: "orders"},
 }
 
 // algorithms keeps the making of keys cheap.
@@ -124,6 +150,7 @@ func workingDay(t *testing.T, form string, withServer bool) []string {
 	}
 	known := map[string]string{
 		"$ACCESS": tokens["access"], "$KID": d.signingKey("ES256"), "$SESSION": claimsOf(t, tokens["access"]).Session,
+		"$ISSUER": d.issuer,
 	}
 	if !withServer {
 		d.stop()

@@ -204,11 +204,19 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 	p := serveBinary(t, dir, addr)
 	mustSignet(t, "correct horse battery\n", "users", "add", "kyoko", "--password-stdin", "--data", dir)
 
-	// A request whose body is still on its way when the signal comes.
+	// A request whose body is still on its way when the signal comes: the server has
+	// asked for it (RFC 9110 §10.1.1) once the first part is taken.
 	body, send := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.base+"/api/token/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Expect", "100-continue")
+	patient := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
 	answered := make(chan error, 1)
 	go func() {
-		resp, err := http.Post(p.base+"/api/token/", "application/x-www-form-urlencoded", body)
+		resp, err := patient.Do(req)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {

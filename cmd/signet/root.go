@@ -124,7 +124,7 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	flags.StringVarP(&a.output, "output", "o", "table", "`FORMAT` of results: table for people, json for programs")
 	a.changed = configs.Flags(flags, "data", "seal_key")
 	root.AddCommand(
-		serveCommand(a), usersCommand(a), keysCommand(a), sessionsCommand(a),
+		serveCommand(a), usersCommand(a), keysCommand(a), clientsCommand(a), sessionsCommand(a),
 		jwksCommand(a), tokenCommand(a), versionCommand(a),
 	)
 	return root

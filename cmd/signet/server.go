@@ -18,6 +18,7 @@ import (
 	"signet/internal/control"
 	"signet/internal/store/boltstore"
 	"signet/internal/web"
+	"signet/issuer/oauth"
 )
 
 // shutdownGrace is how long requests under way may take after a signal to stop.
@@ -57,6 +58,7 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	handler := web.NewHandler(web.Options{
 		URL:    s.cfg.Issuer,
 		Issuer: s.domains.issuer, SimpleJWT: s.cfg.Dialects.SimpleJWT,
+		OAuth: &oauth.Server{Issuer: s.domains.issuer, Clients: s.domains.clients, Now: opts.Now}, Clients: s.domains.clients,
 		Keys: s.domains.keys, MaxAge: func() time.Duration { return s.domains.keys.Policy().JWKSMaxAge },
 		Ready:       s.domains.ready,
 		Unavailable: storageFailed,
@@ -141,6 +143,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	group.Go(s.control.Serve)
 	group.Go(func() error { s.domains.keys.Run(running); return nil })
 	group.Go(func() error { s.domains.issuer.Run(running); return nil })
+	group.Go(func() error { s.domains.clients.Run(running); return nil })
 	if extra != nil {
 		group.Go(func() error { extra(running); return nil })
 	}

@@ -268,7 +268,7 @@ var neverRefuse = []string{ListUsers.name, ListKeys.name, GetKeySet.name}
 // operation of the table answer, and refuse, at least once.
 func TestBothDoorsDoTheSame(t *testing.T) {
 	good, bad := map[string]bool{}, map[string]bool{}
-	for _, c := range doorCases {
+	for _, c := range slices.Concat(doorCases, clientCases) {
 		good[c.ask.name] = good[c.ask.name] || c.want != ""
 		bad[c.ask.name] = bad[c.ask.name] || c.want == ""
 		t.Run(c.ask.name+"/"+c.name, func(t *testing.T) {
@@ -327,6 +327,7 @@ func TestPages(t *testing.T) {
 		f.create(t, want...)
 		for _, name := range want {
 			f.login(t, name)
+			f.register(t, name)
 		}
 		for _, limit := range []int{1, 2, 3, 6, 7, 8, 0, -1, 5000} {
 			var got []string
@@ -357,6 +358,20 @@ func TestPages(t *testing.T) {
 			if all := f.sessions(t, ""); len(all) != len(want) || !slices.Equal(ids, all) {
 				t.Errorf("limit %d: sessions %v, want %v", limit, ids, all)
 			}
+			ids = ids[:0]
+			for page := (Page{Limit: limit}); ; {
+				list, err := ListClients.Do(t.Context(), door, page)
+				must(t, err)
+				for _, c := range list.Clients {
+					ids = append(ids, c.ID)
+				}
+				if page.After = list.Next; list.Next == "" {
+					break
+				}
+			}
+			if !slices.Equal(ids, want) {
+				t.Errorf("limit %d: clients %v, want %v", limit, ids, want)
+			}
 		}
 	})
 }
@@ -380,7 +395,10 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 		ShowKey.name:     KeyID{f.kid(t, "ES256", keystore.Active)},
 		RevokeKey.name:   Revocation{KID: f.kid(t, "ES256", keystore.Active)},
 		EndSessions.name: SessionEnd{All: true},
+		AddClient.name:   Registration{ID: "billing", Grants: grants}, ShowClient.name: ClientID{"billing"},
+		NewSecret.name: SecretRequest{ID: "billing"}, RemoveClient.name: ClientID{"billing"},
 	}
+	secrets := []string{"argon2", password, `"d":`, "eyJ", "Hash", "hash", "Sealed"}
 	order := slices.Sorted(maps.Keys(operations))
 	slices.SortStableFunc(order, func(a, b string) int { return changes(a) - changes(b) })
 	for _, name := range order {
@@ -389,10 +407,13 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 		out, _, err := operations[name].do(f.Operator, t.Context(), request)
 		must(t, err)
 		text := encode(t, out)
-		for _, secret := range []string{"argon2", password, `"d":`, "eyJ", "Hash", "hash", "Sealed"} {
+		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
 				t.Errorf("the answer of %q holds %q: %s", name, secret, text)
 			}
+		}
+		if made, ok := out.(ClientSecret); ok { // shown this once
+			secrets = append(secrets, made.Secret)
 		}
 	}
 }
@@ -400,9 +421,9 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 // changes orders operations: what looks comes first, what removes comes last.
 func changes(name string) int {
 	switch name {
-	case RemoveUser.name:
+	case RemoveUser.name, RemoveClient.name:
 		return 2
-	case SetPassword.name, EnableUser.name, DisableUser.name, EndSessions.name, RevokeKey.name, RotateKeys.name:
+	case NewSecret.name, SetPassword.name, EnableUser.name, DisableUser.name, EndSessions.name, RevokeKey.name, RotateKeys.name:
 		return 1
 	}
 	return 0

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
@@ -38,6 +39,8 @@ func hint(err error) string {
 		return "signet users passwd NAME  # gives an account another password"
 	case errors.Is(err, users.ErrNotFound):
 		return "signet users list  # shows the accounts"
+	case errors.Is(err, oauth.ErrNoClient), errors.Is(err, oauth.ErrClientExists):
+		return "signet clients list  # shows the clients"
 	case errors.Is(err, errNoSession):
 		return "signet sessions list  # shows the sessions"
 	case errors.As(err, &busy):

@@ -18,6 +18,7 @@ import (
 	"signet/internal/store/boltstore"
 	"signet/internal/store/storetest"
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
@@ -109,7 +110,7 @@ func newFixture(t testing.TB) *fixture {
 	must(t, err)
 	directory, err := users.New(f.store, users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, f.now)
 	must(t, err)
-	f.Operator = &Operator{Users: directory, Keys: keys, Now: f.now, Issuer: issuer.New(issuer.Options{
+	f.Operator = &Operator{Users: directory, Keys: keys, Now: f.now, Clients: oauth.NewClients(f.store, issuer.FirstParty, f.now), Issuer: issuer.New(issuer.Options{
 		Store: f.store, Users: directory, Signer: keys, Keys: keys, Now: f.now, Log: log,
 		Policy: issuer.Policy{
 			URL:            "https://login.example.test",
@@ -226,7 +227,7 @@ func throughBothDoors(t *testing.T, test func(t *testing.T, f *fixture, door Doo
 // names gives the random parts of an answer names that are the same each time.
 type names struct{ known map[string]string }
 
-var randomPart = regexp.MustCompile(`"(x|y)":"[\w-]+"|[A-Za-z0-9_-]{43}|\b[0-9a-f]{32}\b|\b[A-Z2-7]{26}\b`)
+var randomPart = regexp.MustCompile(`"(x|y|client_secret)":"[\w-]+"|[A-Za-z0-9_-]{43}|\b[0-9a-f]{32}\b|\b[A-Z2-7]{26}\b`)
 
 func (n *names) normalize(text string) string {
 	if n.known == nil {
@@ -234,8 +235,8 @@ func (n *names) normalize(text string) string {
 	}
 	kinds := map[int]string{43: "KID", 32: "SESSION", 26: "SUB"}
 	return randomPart.ReplaceAllStringFunc(text, func(found string) string {
-		if found[0] == '"' {
-			return found[:4] + "..."
+		if member, _, ok := strings.Cut(found, ":"); ok {
+			return member + ":..."
 		}
 		if _, ok := n.known[found]; !ok {
 			kind := kinds[len(found)]

@@ -24,7 +24,9 @@ func FuzzOperation(f *testing.F) {
 		``, `{}`, `null`, `[]`, `{`, `"x"`, `{"name":"kyoko","password":"p"}`, `{"name":"KYOKO"}`, `{"name":1}`,
 		`{"after":"k","limit":1}`, `{"limit":-9223372036854775808}`, `{"kid":"none"}`, `{"kid":"none","dry_run":true}`,
 		`{"alg":"ES256","in":9223372036854775807}`, `{"alg":"HS256","now":true}`, `{"in":-1}`,
-		`{"id":"x"}`, `{"user":"kyoko"}`, `{"all":true}`, `{"id":"x","all":true}`, `{"token":"a.b.c"}`, "{\"name\":\"\xff\"}",
+		`{"id":"x"}`, `{"user":"kyoko"}`, `{"all":true}`, `{"id":"x","all":true}`, `{"token":"a.b.c"}`, `{"client_id":"billing"}`,
+		`{"client_id":"billing","grants":["client_credentials"],"scopes":["a"],"audiences":["b"],"alg":"ES384"}`, `{"client_id":"billing","only":true}`,
+		"{\"name\":\"\xff\"}",
 	}
 	for i := range order {
 		for _, seed := range seeds {

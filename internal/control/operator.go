@@ -6,7 +6,8 @@
 // Operator itself. A command sees only a [Door] and cannot tell the two apart.
 //
 // The package refuses callers on the socket that are not of the server's own
-// user, and it hands out no password, hash or private key.
+// user, and it hands out no password, hash or private key; a client's secret once, when
+// it is made.
 package control
 
 import (
@@ -17,15 +18,17 @@ import (
 	"time"
 
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
 
 // Operator does what operators ask, on the domains of one issuer.
 type Operator struct {
-	Users  *users.Directory
-	Keys   *keystore.Manager
-	Issuer *issuer.Issuer
+	Users   *users.Directory
+	Keys    *keystore.Manager
+	Issuer  *issuer.Issuer
+	Clients *oauth.Clients
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

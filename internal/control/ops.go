@@ -33,6 +33,11 @@ var (
 	GetKeySet    = look("jwks", (*Operator).keySet)
 	ListSessions = look("sessions list", (*Operator).listSessions)
 	EndSessions  = change("sessions end", (*Operator).endSessions)
+	AddClient    = change("clients add", (*Operator).addClient)
+	ListClients  = look("clients list", (*Operator).listClients)
+	ShowClient   = look("clients show", (*Operator).showClient)
+	NewSecret    = change("clients secret", (*Operator).newSecret)
+	RemoveClient = change("clients remove", (*Operator).removeClient)
 	JudgeToken   = look("token inspect", (*Operator).judgeToken)
 )
 

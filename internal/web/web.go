@@ -18,6 +18,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"signet/internal/web/oidc"
 	"signet/internal/web/problem"
 	"signet/internal/web/simplejwt"
 	"signet/jwks"
@@ -30,6 +31,9 @@ type Options struct {
 	// Issuer answers the /api/token/ dialect, which is served if SimpleJWT is set.
 	Issuer    simplejwt.Issuer
 	SimpleJWT bool
+	// OAuth answers the /oauth2/ routes for the Clients; nil leaves them off.
+	OAuth   oidc.Server
+	Clients oidc.Clients
 	// Keys has the key set, which caches may keep for MaxAge.
 	Keys   jwks.Source
 	MaxAge func() time.Duration
@@ -66,6 +70,9 @@ func newRouter(opts Options, errors problem.Renderer) *mux.Router {
 	(&site{opts: opts, errors: errors}).mount(router)
 	if opts.SimpleJWT {
 		(&simplejwt.Handler{Issuer: opts.Issuer, Errors: errors}).Mount(router)
+	}
+	if opts.OAuth != nil {
+		(&oidc.Handler{URL: opts.URL, Server: opts.OAuth, Clients: opts.Clients, Errors: errors}).Mount(router)
 	}
 	return router
 }

@@ -1,8 +1,8 @@
 // Package boltstore keeps everything Signet stores in one bbolt file: the ring
-// of signing keys, the users, and the sessions.
+// of signing keys, the users, the sessions, and the OAuth clients.
 //
-// Start at Open. A Store implements keystore.Store, users.Store and
-// issuer.Store; what these promise is tested by package storetest. Writes go
+// Start at Open. A Store implements keystore.Store, users.Store, issuer.Store
+// and oauth.Store; what these promise is tested by package storetest. Writes go
 // through one loop (commit.go) that gathers the requests which wait while the
 // disk syncs and commits them together: one sync serves many.
 //
@@ -25,6 +25,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
@@ -33,6 +34,7 @@ var (
 	_ keystore.Store = (*Store)(nil)
 	_ users.Store    = (*Store)(nil)
 	_ issuer.Store   = (*Store)(nil)
+	_ oauth.Store    = (*Store)(nil)
 )
 
 // Errors a caller branches on, besides those of the domains.

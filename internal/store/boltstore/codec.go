@@ -8,6 +8,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/users"
 )
 
@@ -38,6 +39,24 @@ type sessionRecord struct {
 	Previous   []byte `cbor:"9,keyasint,omitempty"`
 	KID        string `cbor:"10,keyasint,omitempty"`
 	Epoch      uint64 `cbor:"11,keyasint,omitempty"`
+}
+
+// clientRecord omits what is empty, and an empty list comes back as nil.
+type clientRecord struct {
+	Public    bool           `cbor:"1,keyasint,omitempty"`
+	Grants    []string       `cbor:"2,keyasint,omitempty"`
+	Scopes    []string       `cbor:"3,keyasint,omitempty"`
+	Audiences []string       `cbor:"4,keyasint,omitempty"`
+	Alg       string         `cbor:"5,keyasint,omitempty"`
+	Secrets   []secretRecord `cbor:"6,keyasint,omitempty"`
+	Created   int64          `cbor:"7,keyasint"`
+	Version   uint64         `cbor:"8,keyasint"`
+	Keys      []byte         `cbor:"9,keyasint,omitempty"`
+}
+
+type secretRecord struct {
+	Hash    []byte `cbor:"1,keyasint,omitempty"`
+	Created int64  `cbor:"2,keyasint"`
 }
 
 // decoding accepts any bytes in a text: the store gives back what it was given.
@@ -87,6 +106,32 @@ func decodeSession(id string, b []byte) (issuer.Session, error) {
 		Expires: instant(r.Expires), Ends: instant(r.Ends),
 		Current: unpackID(r.Current), Previous: unpackID(r.Previous),
 	}, nil
+}
+
+func encodeClient(c oauth.Client) ([]byte, error) {
+	r := clientRecord{
+		Public: c.Public, Grants: c.Grants, Scopes: c.Scopes, Audiences: c.Audiences, Alg: c.Alg, Keys: c.Keys,
+		Created: c.Created.UnixMilli(), Version: c.Version,
+	}
+	for _, secret := range c.Secrets {
+		r.Secrets = append(r.Secrets, secretRecord{Hash: secret.Hash, Created: secret.Created.UnixMilli()})
+	}
+	return cbor.Marshal(r)
+}
+
+func decodeClient(id string, b []byte) (oauth.Client, error) {
+	var r clientRecord
+	if err := decode(b, &r); err != nil {
+		return oauth.Client{}, err
+	}
+	c := oauth.Client{
+		ID: id, Public: r.Public, Grants: r.Grants, Scopes: r.Scopes, Audiences: r.Audiences, Alg: r.Alg, Keys: r.Keys,
+		Created: instant(r.Created), Version: r.Version,
+	}
+	for _, secret := range r.Secrets {
+		c.Secrets = append(c.Secrets, oauth.Secret{Hash: secret.Hash, Created: instant(secret.Created)})
+	}
+	return c, nil
 }
 
 func decode(b []byte, record any) error {

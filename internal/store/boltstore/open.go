@@ -20,7 +20,7 @@ import (
 const (
 	application = "signet"
 	// schema is the version of the layout below. A change that an older Signet
-	// would misread raises it; a new field in a record does not.
+	// would misread raises it; a new field in a record or a new bucket does not.
 	schema = 1
 
 	// pagesAtOpen is how many pages Open inspects, from the root down: all of
@@ -36,6 +36,8 @@ var (
 	bucketNames     = []byte("names")      // name -> id
 	bucketSessions  = []byte("sessions")   // id -> session, CBOR
 	bucketBySubject = []byte("by-subject") // subject, id -> nothing; see subjectKey
+	bucketClients   = []byte("clients")    // id -> client, CBOR
+	bucketUsed      = []byte("assertions") // expiry and hash of a used client assertion -> nothing
 
 	keyApplication = []byte("application")
 	keySchema      = []byte("schema")
@@ -53,8 +55,8 @@ type Options struct {
 }
 
 // Open opens the database at path, or makes a new one if there is no file. An
-// empty one was a database once: a new one appears whole. It returns ErrInUse, ErrDamaged or ErrForeign for a file it
-// must not touch.
+// empty one was a database once: a new one appears whole. It returns ErrInUse,
+// ErrDamaged or ErrForeign for a file it must not touch.
 func Open(path string, opts Options) (*Store, error) {
 	opts.Timeout = cmp.Or(opts.Timeout, time.Second)
 	if opts.Logger == nil {
@@ -178,7 +180,7 @@ func open(path string, opts Options) (*Store, error) {
 }
 
 // prepare looks at the file again, now that no one else can write to it, and
-// makes the buckets of a new one.
+// makes the buckets of a new one, and the one that an older Signet did not make.
 func (s *Store) prepare() error {
 	fresh := false
 	err := s.db.View(func(tx *bbolt.Tx) (err error) {
@@ -194,9 +196,12 @@ func (s *Store) prepare() error {
 	return syncDir(filepath.Dir(s.path))
 }
 
+// buckets are all there are; a file that lacks one has lost it.
+var buckets = [][]byte{bucketMeta, bucketKeys, bucketUsers, bucketNames, bucketSessions, bucketBySubject, bucketClients, bucketUsed}
+
 // prepare writes an empty database.
 func prepare(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketKeys, bucketUsers, bucketNames, bucketSessions, bucketBySubject} {
+	for _, name := range buckets {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
@@ -224,6 +229,11 @@ func identify(path string, tx *bbolt.Tx) (fresh bool, err error) {
 	if n := binary.BigEndian.Uint32(v); n > schema {
 		return false, fmt.Errorf("%w: %s was written by a newer signet (schema %d; this one knows %d): use the newer version",
 			ErrForeign, path, n, schema)
+	}
+	for _, name := range buckets {
+		if tx.Bucket(name) == nil {
+			return false, damaged(path, fmt.Errorf("no bucket %s", name))
+		}
 	}
 	return false, nil
 }
@@ -253,7 +263,8 @@ func openError(path string, err error) error {
 	case errors.As(err, &p),
 		errors.Is(err, berrors.ErrInvalid),
 		errors.Is(err, berrors.ErrChecksum),
-		errors.Is(err, berrors.ErrVersionMismatch):
+		errors.Is(err, berrors.ErrVersionMismatch),
+		errors.Is(err, berrors.ErrIncompatibleValue): // an entry where a bucket belongs
 		return damaged(path, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("cannot open the database %s: %w: check the owner and the mode of the file and its directory", path, err)

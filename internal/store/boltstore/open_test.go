@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"signet/issuer"
+	"signet/issuer/oauth"
 )
 
 // childEnv makes the test binary open the database it names, and hold it until
@@ -97,6 +98,27 @@ func TestCrashBeforeTheBuckets(t *testing.T) {
 	fill(t, openTest(t, path), 10)
 }
 
+// TestLostBucket: nothing is made in the place of what a file has lost.
+func TestLostBucket(t *testing.T) {
+	for _, name := range buckets[1:] {
+		path := newPath(t)
+		s, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, s, 10)
+		err = s.Close()
+		db := openRaw(t, path)
+		err2 := db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(name) })
+		if err := errors.Join(err, err2, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if err := refused(t, path); !errors.Is(err, ErrDamaged) {
+			t.Errorf("without %s: got %v, want %v", name, err, ErrDamaged)
+		}
+	}
+}
+
 func TestRefusedFiles(t *testing.T) {
 	image := sampleImage(t)
 	tests := []struct {
@@ -124,6 +146,9 @@ func TestRefusedFiles(t *testing.T) {
 		{"no schema", func(t *testing.T, path string) {
 			rawBuckets(t, path, map[string]map[string]string{"meta": {"application": "signet"}})
 		}, ErrDamaged, "no schema version"},
+		{"an entry for a bucket", func(t *testing.T, path string) {
+			write(t, path, entryForClients(t, image))
+		}, ErrDamaged, "restore a backup"},
 		{"empty", content(nil), ErrDamaged, "is empty: restore a backup, or remove the file"},
 		{"both meta pages destroyed", content(slicesReplace(image, 0, make([]byte, 8192))), ErrDamaged, "is not a database"},
 		{"truncated", content(image[:len(image)/4096/2*4096]), ErrDamaged, "truncated"},
@@ -258,8 +283,11 @@ func exercise(t *testing.T, s *Store) {
 	_, all := s.ListSessions(ctx, "", "", 1000)
 	_, _, advance := s.AdvanceSession(ctx, testSession(1).ID, issuer.Step{Presented: testSession(1).Current, Now: testNow, Expires: testNow})
 	_, ended := s.EndSubjectSessions(ctx, testSession(2).Subject)
-	for _, err := range []error{ring, accounts, bySubject, all, advance, ended, s.CheckWritable(ctx), s.Check()} {
-		known := errors.Is(err, ErrStorage) || errors.Is(err, ErrDamaged) || errors.Is(err, issuer.ErrNoSession) || err == nil
+	_, clients := s.Clients(ctx, "", 10)
+	update := s.UpdateClient(ctx, testClient)
+	for _, err := range []error{ring, accounts, bySubject, all, advance, ended, clients, update, s.CheckWritable(ctx), s.Check()} {
+		known := errors.Is(err, ErrStorage) || errors.Is(err, ErrDamaged) || errors.Is(err, issuer.ErrNoSession) ||
+			errors.Is(err, oauth.ErrNoClient) || errors.Is(err, oauth.ErrClientConflict) || err == nil
 		if !known && !strings.Contains(err.Error(), "no such user") {
 			t.Errorf("on a damaged file: %v", err)
 		}
@@ -347,6 +375,26 @@ func wantText(t *testing.T, err error, parts ...string) {
 	if strings.Contains(err.Error(), "\n") {
 		t.Errorf("%q is more than one line", err)
 	}
+}
+
+// entryForClients is image with the mark of a bucket taken off "clients".
+func entryForClients(t *testing.T, image []byte) []byte {
+	t.Helper()
+	m, err := newestMeta(bytes.NewReader(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := int(m.root * m.pageSize)
+	n := binary.NativeEndian
+	for i := range int(n.Uint16(image[root+10:])) {
+		at := root + pageHeader + i*elementSize
+		pos, size := int(n.Uint32(image[at+4:])), int(n.Uint32(image[at+8:]))
+		if bytes.Equal(image[at+pos:at+pos+size], bucketClients) {
+			return slicesReplace(image, at, n.AppendUint32(nil, 0))
+		}
+	}
+	t.Fatal("no such bucket")
+	return nil
 }
 
 func content(b []byte) func(*testing.T, string) {

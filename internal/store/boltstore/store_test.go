@@ -12,6 +12,7 @@ import (
 
 	"signet/internal/store/storetest"
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/users"
 )
 
@@ -64,7 +65,14 @@ func testSession(n int) issuer.Session {
 	}
 }
 
-// fill writes n sessions and a user.
+// testClient has instants with milliseconds: the store keeps them.
+var testClient = oauth.Client{
+	ID: "billing", Grants: []string{"client_credentials"}, Scopes: []string{"read"}, Audiences: []string{"ledger"},
+	Secrets: []oauth.Secret{{Hash: []byte("hash"), Created: testNow.Add(time.Millisecond)}},
+	Created: testNow.Add(999 * time.Millisecond),
+}
+
+// fill writes n sessions, a user and a client.
 func fill(t testing.TB, s *Store, n int) {
 	t.Helper()
 	err := s.write(t.Context(), func(t *tx) error {
@@ -79,7 +87,7 @@ func fill(t testing.TB, s *Store, n int) {
 		}
 		return nil
 	})
-	if err := errors.Join(err, s.CreateUser(t.Context(), users.User{ID: "1", Name: "kyoko"})); err != nil {
+	if err := errors.Join(err, s.CreateUser(t.Context(), users.User{ID: "1", Name: "kyoko"}), s.CreateClient(t.Context(), testClient)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -105,6 +113,15 @@ func TestReopen(t *testing.T) {
 	}
 	if u, err := again.UserByName(t.Context(), "kyoko"); err != nil || u.ID != "1" {
 		t.Errorf("user after reopening: %v, %v", u, err)
+	}
+	client, err := again.Client(t.Context(), testClient.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantClient := testClient
+	wantClient.Version = 1
+	if d := cmp.Diff(wantClient, client); d != "" {
+		t.Errorf("client after reopening (-want +got):\n%s", d)
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
@@ -43,6 +45,8 @@ func NewFaulty(store Store) *Faulty {
 		"CreateUser", "UserByName", "UserByID", "UpdateUser", "RemoveUser", "Users",
 		"CreateSession", "Session", "AdvanceSession", "EndSession",
 		"ListSessions", "EndSubjectSessions", "SweepSessions",
+		"CreateClient", "Client", "UpdateClient", "RemoveClient", "Clients",
+		"UseAssertion", "SweepAssertions",
 	} {
 		f.next[m] = nil
 	}
@@ -170,4 +174,32 @@ func (f *Faulty) SweepSessions(ctx context.Context, sweep issuer.Sweep, after st
 		last = ""
 	}
 	return ended, last, err
+}
+
+func (f *Faulty) CreateClient(ctx context.Context, c oauth.Client) error {
+	return f.call("CreateClient", func() error { return f.store.CreateClient(ctx, c) })
+}
+
+func (f *Faulty) Client(ctx context.Context, id string) (oauth.Client, error) {
+	return query(f, "Client", func() (oauth.Client, error) { return f.store.Client(ctx, id) })
+}
+
+func (f *Faulty) UpdateClient(ctx context.Context, c oauth.Client) error {
+	return f.call("UpdateClient", func() error { return f.store.UpdateClient(ctx, c) })
+}
+
+func (f *Faulty) RemoveClient(ctx context.Context, id string) error {
+	return f.call("RemoveClient", func() error { return f.store.RemoveClient(ctx, id) })
+}
+
+func (f *Faulty) Clients(ctx context.Context, after string, limit int) ([]oauth.Client, error) {
+	return query(f, "Clients", func() ([]oauth.Client, error) { return f.store.Clients(ctx, after, limit) })
+}
+
+func (f *Faulty) UseAssertion(ctx context.Context, client, jti string, expires time.Time) error {
+	return f.call("UseAssertion", func() error { return f.store.UseAssertion(ctx, client, jti, expires) })
+}
+
+func (f *Faulty) SweepAssertions(ctx context.Context, now time.Time, limit int) (int, error) {
+	return query(f, "SweepAssertions", func() (int, error) { return f.store.SweepAssertions(ctx, now, limit) })
 }

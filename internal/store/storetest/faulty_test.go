@@ -8,6 +8,7 @@ import (
 	"signet/internal/store/boltstore"
 	"signet/internal/store/storetest"
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/users"
 )
 
@@ -51,5 +52,34 @@ func TestFaulty(t *testing.T) {
 	}
 	if _, err := faulty.Session(ctx, "s"); !errors.Is(err, issuer.ErrNoSession) {
 		t.Errorf("after the sweep: got %v, want %v", err, issuer.ErrNoSession)
+	}
+
+	client := oauth.Client{ID: "billing", Version: 1}
+	must(faulty.CreateClient(ctx, client))
+	for _, c := range []struct {
+		method string
+		call   func() error
+	}{
+		{"CreateClient", func() error { return faulty.CreateClient(ctx, oauth.Client{ID: "other"}) }},
+		{"Client", func() error { _, err := faulty.Client(ctx, client.ID); return err }},
+		{"UpdateClient", func() error { return faulty.UpdateClient(ctx, client) }},
+		{"RemoveClient", func() error { return faulty.RemoveClient(ctx, client.ID) }},
+		{"Clients", func() error { _, err := faulty.Clients(ctx, "", 9); return err }},
+	} {
+		faulty.FailNext(c.method, storetest.NotApplied)
+		if err := c.call(); !errors.Is(err, storetest.ErrFault) {
+			t.Errorf("%s: got %v, want %v", c.method, err, storetest.ErrFault)
+		}
+	}
+	all, err := faulty.Clients(ctx, "", 9)
+	if err != nil || len(all) != 1 || all[0].Version != 1 {
+		t.Errorf("after the faults: got %v, %v, want the first client as it was", all, err)
+	}
+	faulty.FailNext("RemoveClient", storetest.AppliedButFailed)
+	if err := faulty.RemoveClient(ctx, client.ID); !errors.Is(err, storetest.ErrFault) {
+		t.Errorf("applied but failed: got %v, want %v", err, storetest.ErrFault)
+	}
+	if _, err := faulty.Client(ctx, client.ID); !errors.Is(err, oauth.ErrNoClient) {
+		t.Errorf("after the removal: got %v, want %v", err, oauth.ErrNoClient)
 	}
 }

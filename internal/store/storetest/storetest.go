@@ -1,6 +1,6 @@
 // Package storetest says what "a store" means: Run holds the contracts of
-// keystore, users and issuer against a backend, with real contention. Faulty
-// makes a store fail, for the error paths of those who use one.
+// keystore, users, issuer and oauth against a backend, with real contention.
+// Faulty makes a store fail, for the error paths of those who use one.
 package storetest
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
@@ -23,6 +24,7 @@ type Store interface {
 	keystore.Store
 	users.Store
 	issuer.Store
+	oauth.Store
 }
 
 // Run tests the whole contract. open returns a new, empty store and cleans up
@@ -61,6 +63,22 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"SweepPages", testSweepPages},
 		{"SweepRace", testSweepRace},
 
+		{"ClientRoundTrip", testClientRoundTrip},
+		{"ClientEmptyLists", testClientEmptyLists},
+		{"ClientCopies", testClientCopies},
+		{"ClientExists", testClientExists},
+		{"ClientNotFound", testClientNotFound},
+		{"ClientUpdate", testClientUpdate},
+		{"ClientUpdateOrder", testClientUpdateOrder},
+		{"ClientRemove", testClientRemove},
+		{"ClientPages", testClientPages},
+		{"ClientCreateRace", testClientCreateRace},
+		{"ClientUpdateRace", testClientUpdateRace},
+		{"ClientRemoveRace", testClientRemoveRace},
+
+		{"AssertionOnce", testAssertionOnce},
+		{"AssertionRace", testAssertionRace},
+		{"AssertionSweep", testAssertionSweep},
 		{"Cancelled", testCancelled},
 	}
 	for _, tt := range tests {
@@ -142,9 +160,11 @@ func wantUTC(t *testing.T, what string, instants ...time.Time) {
 // testCancelled: a context that has ended stops every method, and nothing is
 // changed.
 func testCancelled(t *testing.T, s Store) {
-	user, session := sampleUser(1), sampleSession(1, 1)
+	user, session, client := sampleUser(1), sampleSession(1, 1), sampleClient(1)
 	must(t, s.CreateUser(t.Context(), user))
 	must(t, s.CreateSession(t.Context(), session))
+	must(t, s.CreateClient(t.Context(), client))
+	client.Version = 1
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
@@ -165,6 +185,11 @@ func testCancelled(t *testing.T, s Store) {
 	wantErr(t, "EndSubjectSessions", err2(s.EndSubjectSessions(ctx, session.Subject)), context.Canceled)
 	_, _, err = s.SweepSessions(ctx, issuer.Sweep{All: true}, "", 9)
 	wantErr(t, "SweepSessions", err, context.Canceled)
+	wantErr(t, "CreateClient", s.CreateClient(ctx, sampleClient(2)), context.Canceled)
+	wantErr(t, "Client", err2(s.Client(ctx, client.ID)), context.Canceled)
+	wantErr(t, "UpdateClient", s.UpdateClient(ctx, client), context.Canceled)
+	wantErr(t, "RemoveClient", s.RemoveClient(ctx, client.ID), context.Canceled)
+	wantErr(t, "Clients", err2(s.Clients(ctx, "", 9)), context.Canceled)
 
 	ring, err := s.LoadRing(t.Context())
 	must(t, err)
@@ -176,6 +201,9 @@ func testCancelled(t *testing.T, s Store) {
 	sessions, err := s.ListSessions(t.Context(), "", "", 9)
 	must(t, err)
 	wantEqual(t, "sessions", sessions, []issuer.Session{session})
+	clients, err := s.Clients(t.Context(), "", 9)
+	must(t, err)
+	wantEqual(t, "clients", clients, []oauth.Client{client})
 }
 
 func err2[T any](_ T, err error) error { return err }

@@ -31,6 +31,7 @@ var known = []struct {
 	{issuer.ErrExpired, refused("Token is expired")},
 	{issuer.ErrWrongType, refused("Token has wrong type")},
 	{issuer.ErrInvalid, refused("Token is invalid")},
+	{issuer.ErrOtherClient, refused("Token is invalid")},
 	{issuer.ErrNoSession, refused("Token is blacklisted")},
 	{issuer.ErrReused, refused("Token is blacklisted")},
 }

@@ -17,6 +17,7 @@ import (
 
 	"signet/internal/store/boltstore"
 	"signet/issuer"
+	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
 )
@@ -38,6 +39,12 @@ type Env struct {
 	Store  *boltstore.Store
 	Clock  *Clock
 	Policy issuer.Policy
+
+	// Clients are the OAuth clients, none at first, and OAuth answers them.
+	Clients *oauth.Clients
+	OAuth   *oauth.Server
+	// SealFile holds the key that the private keys in Store are sealed with.
+	SealFile string
 }
 
 // Clock stands still until it is moved.
@@ -76,7 +83,8 @@ func (e *Env) open(t testing.TB, log *slog.Logger) {
 	e.Store, err = boltstore.Open(filepath.Join(dir, "signet.db"), boltstore.Options{Logger: log})
 	must(t, err)
 	t.Cleanup(func() { e.Store.Close() })
-	sealing, err := keystore.OpenSealingKey(filepath.Join(dir, "seal.key"), true)
+	e.SealFile = filepath.Join(dir, "seal.key")
+	sealing, err := keystore.OpenSealingKey(e.SealFile, true)
 	must(t, err)
 	e.Keys, err = keystore.Open(t.Context(), keystore.Options{Store: e.Store, Sealing: sealing, Now: e.Clock.Now, Log: log,
 		Policy: &keystore.Policy{Algorithms: []string{"ES256"}, PublishAhead: 24 * time.Hour, JWKSMaxAge: 5 * time.Minute,
@@ -86,6 +94,8 @@ func (e *Env) open(t testing.TB, log *slog.Logger) {
 	must(t, err)
 	e.Issuer = issuer.New(issuer.Options{Store: e.Store, Users: e.Users, Signer: e.Keys, Keys: e.Keys,
 		Policy: e.Policy, Now: e.Clock.Now, Log: log})
+	e.Clients = oauth.NewClients(e.Store, issuer.FirstParty, e.Clock.Now)
+	e.OAuth = &oauth.Server{Issuer: e.Issuer, Clients: e.Clients, Now: e.Clock.Now}
 }
 
 // AddUser makes an account.

@@ -1,0 +1,97 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"signet/issuer"
+)
+
+// Revoke ends the session of a client's refresh token (RFC 7009 §2.1), also of one that
+// was replaced: whoever has it had the session. A token that is not honoured any more is revoked already: that is no error (§2.2). One of
+// another client is refused and stays. An access token is believed by services until
+// it expires, and saying that it was revoked would not be true (§2.2.1).
+func (s *Server) Revoke(ctx context.Context, client Client, token string) error {
+	if token == "" {
+		return refuse(InvalidRequest, "token is missing")
+	}
+	c, err := s.Issuer.Parse(token)
+	switch {
+	case err != nil && notHonoured(err):
+		return nil
+	case err != nil:
+		return err
+	case c.Client != client.ID:
+		return refuse(InvalidGrant, "the token belongs to another client")
+	case c.Kind != issuer.KindRefresh:
+		return refuse(UnsupportedTokenType, "an access token cannot be revoked; it expires soon")
+	}
+	if err := s.Issuer.EndSession(ctx, c.Session); err != nil && !errors.Is(err, issuer.ErrNoSession) {
+		return err
+	}
+	return nil
+}
+
+// Introspection is what a client is told of a token (RFC 7662 §2.2). The zero value
+// is an inactive one.
+type Introspection struct {
+	Active    bool            `json:"active"`
+	Scope     string          `json:"scope,omitempty"`
+	Client    string          `json:"client_id,omitempty"`
+	TokenType string          `json:"token_type,omitempty"`
+	Expires   int64           `json:"exp,omitempty"`
+	IssuedAt  int64           `json:"iat,omitempty"`
+	NotBefore int64           `json:"nbf,omitempty"`
+	Subject   string          `json:"sub,omitempty"`
+	Audience  issuer.Audience `json:"aud,omitempty"`
+	Issuer    string          `json:"iss,omitempty"`
+	ID        string          `json:"jti,omitempty"`
+}
+
+// Introspect says whether a token is active, to the client that it was issued to and
+// to the clients that it is for: those whose id is in its audience. To all others it
+// is as inactive as no token at all (CVE-2026-37979).
+func (s *Server) Introspect(ctx context.Context, client Client, token string) (Introspection, error) {
+	switch {
+	case client.Public:
+		return Introspection{}, refuse(InvalidClient, "introspection needs a client with a secret")
+	case token == "":
+		return Introspection{}, refuse(InvalidRequest, "token is missing")
+	}
+	c, err := s.Issuer.Inspect(ctx, token)
+	switch {
+	case err != nil && notHonoured(err):
+		return Introspection{}, nil
+	case err != nil:
+		return Introspection{}, err
+	}
+	if alive, err := s.concerns(ctx, client, c); err != nil || !alive {
+		return Introspection{}, err
+	}
+	answer := Introspection{
+		Active: true, Scope: c.Scope, Client: c.Client, Expires: c.Expires, IssuedAt: c.IssuedAt, NotBefore: c.NotBefore,
+		Subject: c.Subject, Audience: c.Audience, Issuer: c.Issuer, ID: c.ID,
+	}
+	if c.Kind == issuer.KindAccess {
+		answer.TokenType = bearer
+	}
+	return answer, nil
+}
+
+// concerns reports whether client may know of the token, and whether the client that
+// it was issued to is still there. A refresh token is its owner's alone.
+func (s *Server) concerns(ctx context.Context, client Client, c *issuer.Claims) (bool, error) {
+	own := c.Client == client.ID
+	if !own && (c.Kind != issuer.KindAccess || !slices.Contains(c.Audience, client.ID)) {
+		return false, nil
+	}
+	if own || c.Client == s.Clients.firstParty {
+		return true, nil
+	}
+	_, err := s.Clients.store.Client(ctx, c.Client)
+	if errors.Is(err, ErrNoClient) {
+		return false, nil
+	}
+	return err == nil, err
+}
