@@ -33,7 +33,7 @@ signs its requests instead (private_key_jwt).
   signet clients add billing --audience orders --scope orders:read`,
 		Args: oneArgument("client id"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			request.ID, request.Alg = args[0], algorithm(request.Alg)
+			request.ID, request.Alg, request.Grants = args[0], algorithm(request.Alg), grantTypes(request.Grants)
 			if request.Keys, err = readKeyFile(keyFile); err != nil {
 				return err
 			}
@@ -50,12 +50,26 @@ signs its requests instead (private_key_jwt).
 			})
 		},
 	}
-	cmd.Flags().StringSliceVar(&request.Grants, "grant", []string{oauth.ClientCredentials}, "`GRANT` types that it may use")
+	cmd.Flags().StringSliceVar(&request.Grants, "grant", []string{oauth.ClientCredentials}, "`GRANT` types that it may use: client_credentials, token-exchange")
 	cmd.Flags().StringSliceVar(&request.Scopes, "scope", nil, "`SCOPES` that it may ask for")
 	cmd.Flags().StringSliceVar(&request.Audiences, "audience", nil, "`SERVICES` that it may ask tokens for")
 	cmd.Flags().StringVar(&request.Alg, "alg", "", "`ALGORITHM` that signs its tokens; the first of keys.algorithms if none is named")
 	keyFlag(cmd, &keyFile)
 	return cmd
+}
+
+// grantTypes are the registered names of grants that were typed without their prefix.
+func grantTypes(typed []string) []string {
+	names := make([]string, len(typed))
+	for i, name := range typed {
+		names[i] = name
+		for _, grant := range oauth.Registrable {
+			if strings.HasSuffix(grant, ":"+name) {
+				names[i] = grant
+			}
+		}
+	}
+	return names
 }
 
 func keyFlag(cmd *cobra.Command, file *string) {
