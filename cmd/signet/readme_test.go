@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
 // block is a fenced block of README.md.
@@ -178,5 +182,30 @@ func verifies(t *testing.T, env []string, name string, args ...string) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(out), "sub ") {
 		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+// TestReadmeTokens: the tokens on the first page are real, and its key set verifies them.
+func TestReadmeTokens(t *testing.T) {
+	samples := blocksOf(t, "", "json")
+	if len(samples) != 3 {
+		t.Fatalf("%d JSON blocks, want a pair, its claims and a key set", len(samples))
+	}
+	var pair map[string]string
+	if err := json.Unmarshal([]byte(samples[0]), &pair); err != nil || len(pair) != 2 {
+		t.Fatalf("the pair: %v", err)
+	}
+	keys, err := jwk.ParseString(samples[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range pair {
+		payload, err := jws.Verify([]byte(token), jws.WithKeySet(keys))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if shown := strings.Join(strings.Fields(samples[1]), ""); name == "access" && !strings.Contains(shown, string(payload)) {
+			t.Errorf("the claims shown are not those of the token: %s", payload)
+		}
 	}
 }
