@@ -165,3 +165,15 @@ func TestPackID(t *testing.T) {
 		}
 	}
 }
+
+func TestAssertionIsRememberedAcrossARestart(t *testing.T) {
+	path, expires := newPath(t), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := openTest(t, path)
+	if err := errors.Join(s.UseAssertion(t.Context(), "billing", "one", expires), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	err := openTest(t, path).UseAssertion(t.Context(), "billing", "one", expires)
+	if !errors.Is(err, oauth.ErrReplayed) {
+		t.Errorf("got %v, want %v", err, oauth.ErrReplayed)
+	}
+}
