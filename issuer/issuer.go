@@ -267,8 +267,8 @@ func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, u users.
 func (i *Issuer) Parse(token string) (*Claims, error) { return i.parse(token, i.instant()) }
 
 // Verify returns the claims of a token of either kind that this issuer made, that
-// is valid now, and whose session and account are alive. An access token must be for
-// one of the policy's audiences.
+// is valid now, and whose session and account, where it has them, are alive. An access
+// token must be for one of the policy's audiences.
 func (i *Issuer) Verify(ctx context.Context, token string) (*Claims, error) {
 	c, err := i.Inspect(ctx, token)
 	if err != nil {

@@ -28,7 +28,11 @@ func (i *Issuer) Sessions(ctx context.Context, subject, after string, limit int)
 
 // EndSession ends one session, or returns ErrNoSession.
 func (i *Issuer) EndSession(ctx context.Context, id string) error {
-	return i.store.EndSession(ctx, id)
+	if err := i.store.EndSession(ctx, id); err != nil {
+		return err
+	}
+	i.log.Info("session ended", "sid", id)
+	return nil
 }
 
 // EndSubject ends all sessions of a user and returns how many there were.

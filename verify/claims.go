@@ -156,10 +156,16 @@ func (c *Claims) userID() error {
 	return c.text("user_id", &c.UserID)
 }
 
-// kind is the second thing that tells an access token from others.
+// kind is the second thing that tells an access token from others. The typ at+jwt
+// says it by itself; under JWT an identity token has the same issuer, and perhaps the
+// same audience.
 func (c *Claims) kind() error {
-	if value, ok := c.members["token_type"]; ok && string(value) != `"access"` {
+	value, ok := c.members["token_type"]
+	switch {
+	case ok && string(value) != `"access"`:
 		return fmt.Errorf("%w: token_type %.20s", ErrWrongType, value)
+	case !ok && c.typ != "at+jwt":
+		return fmt.Errorf("%w: no token_type", ErrWrongType)
 	}
 	return nil
 }

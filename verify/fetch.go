@@ -59,8 +59,12 @@ func (r *Remote) fetch(ctx context.Context, old *keySet, now time.Time) (*keySet
 	case old != nil && old.sum == set.sum:
 		set.keys = old.keys
 	default:
-		if set.keys, _, err = jwks.Parse(a.body); err != nil {
+		var leftOut []error
+		if set.keys, leftOut, err = jwks.Parse(a.body); err != nil {
 			return nil, fmt.Errorf("%s: %w", where, err)
+		}
+		if len(set.keys) == 0 && len(leftOut) > 0 { // a mistake, and no revocation of all keys
+			return nil, fmt.Errorf("%s has no key that can be used: %w", where, errors.Join(leftOut...))
 		}
 	}
 	r.date(set, a.header, now)
@@ -245,6 +249,7 @@ func (r *Remote) get(ctx context.Context, where, etag string) (*answer, error) {
 		return nil, err
 	}
 	req.Header.Set("Accept", jwks.ContentType+", application/json")
+	req.Header.Set("Cache-Control", "no-cache") // a cache on the way does not know of an unknown kid
 	if etag != "" {
 		req.Header.Set("If-None-Match", etag)
 	}

@@ -27,11 +27,8 @@ func (r *Remote) miss(ctx context.Context, kid string) (*Key, error) {
 				return nil, err
 			}
 		default:
-			if err := wait(ctx, f.done, forever); err != nil {
+			if err := r.follow(ctx, f); err != nil {
 				return nil, err
-			}
-			if f.err != nil {
-				return nil, r.unavailable(r.now())
 			}
 		}
 		if key := r.current.Load().keys[kid]; key != nil {
@@ -46,24 +43,40 @@ func (r *Remote) lookAgain(kid string, came uint64) (*flight, time.Duration, err
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
+	case r.flight != nil && r.following >= maxFollowing:
+		return nil, 0, &UnavailableError{RetryAfter: time.Second}
 	case r.flight != nil:
+		r.following++
 		return r.flight, 0, nil
 	case now.Before(r.retryAt):
 		return nil, 0, &UnavailableError{RetryAfter: max(r.retryAt.Sub(now), time.Second), Cause: r.lastErr}
 	case r.begun > came: // and it ended, and did not bring the key
-		r.unknown.add(kid, now)
+		r.unknown.add(kid, now.Add(r.missInterval()))
 		return nil, 0, unknownKey(kid)
 	case r.unknown.has(kid, now):
 		return nil, 0, unknownKey(kid)
 	}
 	if delay := r.misses.take(now, r.missInterval()); delay > 0 {
 		if r.waiting >= maxWaiting {
-			return nil, 0, unknownKey(kid)
+			return nil, 0, &UnavailableError{RetryAfter: max(delay, time.Second)} // it cannot be told
 		}
 		r.waiting++
 		return nil, delay, nil
 	}
+	r.following++
 	return r.begin(now), 0, nil
+}
+
+// follow waits for a fetch, in a place that lookAgain took.
+func (r *Remote) follow(ctx context.Context, f *flight) error {
+	err := wait(ctx, f.done, forever)
+	r.mu.Lock()
+	r.following--
+	r.mu.Unlock()
+	if err == nil && f.err != nil {
+		err = r.unavailable(r.now())
+	}
+	return err
 }
 
 // queue waits for the next fetch to be allowed, in a place that lookAgain took.
@@ -99,13 +112,11 @@ func (b *bucket) take(now time.Time, interval time.Duration) time.Duration {
 	return 0
 }
 
-// Bounds of the negative cache. It saves fetches for a client that comes again and
-// again with one kid. It is short, so that a key that is published a moment after
-// its first token is soon accepted; and any fetch that brings the key ends it.
-const (
-	unknownFor = 10 * time.Second
-	maxUnknown = 1024
-)
+// maxUnknown bounds the negative cache. It saves fetches for a client that comes again
+// and again with one kid. An entry lives for MissInterval, so that a key that is
+// published a moment after its first token is soon accepted; and any fetch that brings
+// the key ends it.
+const maxUnknown = 1024
 
 // negative holds kids that were looked for in vain, and until when that counts.
 type negative map[string]time.Time
@@ -115,9 +126,9 @@ func (n negative) has(kid string, now time.Time) bool {
 	return ok && now.Before(until)
 }
 
-func (n *negative) add(kid string, now time.Time) {
+func (n *negative) add(kid string, until time.Time) {
 	if *n == nil || len(*n) >= maxUnknown {
 		*n = make(negative)
 	}
-	(*n)[kid] = now.Add(unknownFor)
+	(*n)[kid] = until
 }

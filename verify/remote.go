@@ -21,8 +21,10 @@ const (
 	// missBurst fetches for unknown kids are made without waiting, then one in
 	// each MissInterval.
 	missBurst = 4
-	// maxWaiting callers wait for the next such fetch; more are refused.
-	maxWaiting = 64
+	// maxWaiting callers wait for the next such fetch, maxFollowing for one that
+	// is under way; more are told to come again.
+	maxWaiting   = 64
+	maxFollowing = 1024
 	// patience is how long callers wait for a fetch, from its beginning, before
 	// they go on with keys that are past max-age and still believed.
 	patience = time.Second
@@ -67,15 +69,16 @@ type Remote struct {
 	found   location // read and written by a fetch, of which there is one at a time
 	current atomic.Pointer[keySet]
 
-	mu       sync.Mutex // never held during a fetch
-	flight   *flight
-	begun    uint64 // fetches so far
-	failures int    // since the last success
-	lastErr  error
-	retryAt  time.Time // no fetch before
-	misses   bucket
-	waiting  int
-	unknown  negative
+	mu        sync.Mutex // never held during a fetch
+	flight    *flight
+	begun     uint64 // fetches so far
+	failures  int    // since the last success
+	lastErr   error
+	retryAt   time.Time // no fetch before
+	misses    bucket
+	waiting   int
+	following int
+	unknown   negative
 }
 
 // keySet is a fetched JWK Set. It is never changed; the keys of the next one are
@@ -124,7 +127,9 @@ func (r *Remote) Close() error {
 	if f != nil {
 		<-f.done
 	}
-	r.client.CloseIdleConnections()
+	if r.Transport == nil { // another's connections may be in use elsewhere
+		r.client.CloseIdleConnections()
+	}
 	return nil
 }
 

@@ -153,11 +153,14 @@ func TestWaitingRoomIsBounded(t *testing.T) {
 		began := time.Now()
 		for i := range 200 {
 			wg.Go(func() {
-				if _, err := v.Verify(t.Context(), forged(old, 100+i)); !errors.Is(err, verify.ErrUnknownKey) {
-					t.Error(err)
-				}
-				if time.Since(began) == 0 {
+				_, err := v.Verify(t.Context(), forged(old, 100+i))
+				want := verify.ErrUnknownKey
+				if time.Since(began) == 0 { // it was not looked for: whether it is a key is not known
+					want = verify.ErrKeysUnavailable
 					atOnce.Add(1)
+				}
+				if !errors.Is(err, want) {
+					t.Errorf("error = %v, want %v", err, want)
 				}
 			})
 		}
@@ -627,4 +630,21 @@ func TestOverTCP(t *testing.T) {
 		}
 		r.Close()
 	}
+}
+
+// A set in which nothing can be used is a mistake, and takes no good keys away; an
+// empty one says that there are none.
+func TestSetWithoutAUsableKeyIsAFailedFetch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		key := newKey(t, "ES256", "k")
+		s := newKeyServer(key)
+		v := newVerifier(t, s)
+		accept(t, v, fresh(key))
+		s.set(func(s *keyServer) { s.keys = []any{object{"kty": "oct", "k": "AAAA", "kid": "k"}} })
+		refuse(t, v, forged(key, 1), verify.ErrKeysUnavailable)
+		accept(t, v, fresh(key))
+		s.set(func(s *keyServer) { s.keys = []any{} })
+		time.Sleep(10 * time.Minute) // of the bubble
+		refuse(t, v, fresh(key), verify.ErrUnknownKey)
+	})
 }

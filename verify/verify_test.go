@@ -90,6 +90,7 @@ func TestAttacks(t *testing.T) {
 	good := claims(nil)
 	parts := strings.Split(good, ".")
 	payload := text(object{"iss": issuerURL, "sub": "u1", "aud": audience, "exp": now.Unix() + 300, "iat": now.Unix()})
+	typed := strings.Replace(payload, "{", `{"token_type":"access",`, 1)
 	h := `{"alg":"ES256","kid":"k","typ":"JWT"}`
 	der, _ := x509.MarshalPKIXPublicKey(rsa.private.Public())
 	pemText := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
@@ -158,6 +159,8 @@ func TestAttacks(t *testing.T) {
 		{"header deep", key.seal(`{"alg":"ES256","kid":"k","typ":"JWT","x":`+strings.Repeat("[", 99)+strings.Repeat("]", 99)+"}", payload), verify.ErrMalformed},
 
 		{"refresh token", header(object{"typ": "rt+jwt"}), verify.ErrWrongType},
+		{"identity token", key.token(now, object{"typ": "JWT"}, object{"token_type": nil, "client_id": nil, "jti": nil,
+			"nonce": "n", "at_hash": "h", "azp": audience}), verify.ErrWrongType},
 		{"refresh token, full media type", header(object{"typ": "application/RT+JWT"}), verify.ErrWrongType},
 		{"refresh by its claim", claims(object{"token_type": "refresh"}), verify.ErrWrongType},
 		{"token_type Access", claims(object{"token_type": "Access"}), verify.ErrWrongType},
@@ -209,8 +212,8 @@ func TestAttacks(t *testing.T) {
 		{"sub a number", claims(object{"sub": 5}), verify.ErrClaim},
 		{"scope a list", claims(object{"scope": []string{"orders:read"}}), verify.ErrClaim},
 		{"sid an object", claims(object{"sid": object{}}), verify.ErrClaim},
-		{"exp null", key.seal(h, strings.Replace(payload, `"exp":`, `"exp":null, "x":`, 1)), verify.ErrClaim},
-		{"EXP for exp", key.seal(h, strings.Replace(payload, `"exp":`, `"EXP":`, 1)), verify.ErrClaim},
+		{"exp null", key.seal(h, strings.Replace(typed, `"exp":`, `"exp":null, "x":`, 1)), verify.ErrClaim},
+		{"EXP for exp", key.seal(h, strings.Replace(typed, `"exp":`, `"EXP":`, 1)), verify.ErrClaim},
 		{"duplicate aud", key.seal(h, strings.Replace(payload, "{", `{"aud":"billing",`, 1)), verify.ErrMalformed},
 		{"duplicate deep down", key.seal(h, strings.Replace(payload, "{", `{"x":[{"a":1,"a":2}],`, 1)), verify.ErrMalformed},
 		{"payload with bytes behind", key.seal(h, payload+"x"), verify.ErrMalformed},

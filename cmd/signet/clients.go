@@ -196,6 +196,9 @@ change over without an outage; --only ends it at once. At most two are in force.
 secrets and keys by the public keys of a file.`,
 		Args: oneArgument("client id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if only && keyFile != "" {
+				return usageError{errors.New("--only and --key exclude each other: keys are alone in any case")}
+			}
 			keys, err := readKeyFile(keyFile)
 			if err != nil {
 				return err

@@ -69,9 +69,11 @@ var rules = []rule{
 		because: "issuer joins users, and declares the Signer and Keys that it needs",
 	},
 	{
-		of:      oneOf("signet/issuer/oauth"),
-		forbids: func(path string) bool { return public(path) && path != "signet/issuer" && path != "signet/users" },
-		because: "grants end in an issuer.Authorization; what signs and stores is behind the issuer",
+		of: oneOf("signet/issuer/oauth"),
+		forbids: func(path string) bool {
+			return public(path) && path != "signet/issuer" && path != "signet/users" && path != "signet/jwks"
+		},
+		because: "grants end in an issuer.Authorization, what signs and stores is behind the issuer; jwks reads the keys of clients",
 	},
 	{
 		of:      oneOf("signet/issuer", "signet/issuer/oauth", "signet/users"),

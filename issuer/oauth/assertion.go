@@ -26,6 +26,9 @@ const (
 	assertionLeeway   = 30 * time.Second
 )
 
+// maxNumericDate is the end of the year 9999.
+const maxNumericDate = 253402300799
+
 // assertion is the claims of a client assertion (RFC 7523 §3).
 type assertion struct {
 	issuer, subject, audience, id string
@@ -91,6 +94,9 @@ func readAssertion(payload []byte) (*assertion, error) {
 			return nil, fmt.Errorf("the assertion's %s is missing or of a wrong form", field.name)
 		}
 	}
+	if min(a.expires, a.notBefore) < 0 || max(a.expires, a.notBefore) > maxNumericDate {
+		return nil, errors.New("a time of the assertion is out of range")
+	}
 	return &a, nil
 }
 
@@ -137,7 +143,7 @@ func (a *assertion) check(given Credentials, now time.Time) error {
 		return errors.New("the jti is empty or too long")
 	case !now.Before(expires.Add(assertionLeeway)):
 		return errors.New("the assertion has expired")
-	case expires.After(now.Add(maxAssertionLife)):
+	case expires.After(now.Add(maxAssertionLife + assertionLeeway)):
 		return errors.New("the assertion lives too long")
 	case time.Unix(a.notBefore, 0).After(now.Add(assertionLeeway)):
 		return errors.New("the assertion is not valid yet")

@@ -181,6 +181,8 @@ func TestAssertionsThatAreRefused(t *testing.T) {
 		"expired":                     {"exp": exchangeNow.Add(-31 * time.Second).Unix()},
 		"a long life":                 {"exp": exchangeNow.Add(time.Hour).Unix()},
 		"a huge exp":                  {"exp": 1e300},
+		"nbf out of range":            {"nbf": int64(9223372036854775807)},
+		"exp out of range":            {"exp": int64(253402300800)},
 		"not valid yet":               {"nbf": exchangeNow.Add(time.Minute).Unix()},
 		"nbf as a string":             {"nbf": "0"},
 		"no issuer":                   {"iss": nil},
@@ -314,15 +316,19 @@ func TestClientKeys(t *testing.T) {
 	}
 	for what, text := range map[string][]byte{
 		"nothing": nil, "text": []byte("text"), "no keys": []byte(`{"keys":[]}`), "private": private,
-		"symmetric":       []byte(`{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}`),
-		"another curve":   publicJWK(t, p521.Public(), nil),
-		"small exponent":  publicJWK(t, &weakModulus.PublicKey, nil),
-		"for encryption":  publicJWK(t, ec.Public(), map[string]any{"use": "enc"}),
-		"alg of another":  publicJWK(t, ec.Public(), map[string]any{"alg": "RS256"}),
-		"alg none":        publicJWK(t, ec.Public(), map[string]any{"alg": "none"}),
-		"the same twice":  []byte(`{"keys":[` + string(good) + `,` + string(good) + `]}`),
-		"five":            []byte(`{"keys":[` + strings.Repeat(string(good)+",", 4) + string(good) + `]}`),
-		"longer than all": []byte(strings.Repeat(" ", maxClientKeyBytes+1)),
+		"symmetric":                      []byte(`{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}`),
+		"another curve":                  publicJWK(t, p521.Public(), nil),
+		"small exponent":                 publicJWK(t, &weakModulus.PublicKey, nil),
+		"for encryption":                 publicJWK(t, ec.Public(), map[string]any{"use": "enc"}),
+		"alg of another":                 publicJWK(t, ec.Public(), map[string]any{"alg": "RS256"}),
+		"alg none":                       publicJWK(t, ec.Public(), map[string]any{"alg": "none"}),
+		"a short Ed25519 key":            []byte(`{"kty":"OKP","crv":"Ed25519","x":"AAAA"}`),
+		"a point off its curve":          []byte(`{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}`),
+		"an RSA key that costs too much": []byte(`{"kty":"RSA","e":"AQAB","n":"` + strings.Repeat("_", 12000) + `"}`),
+		"an escape in a kid":             publicJWK(t, ec.Public(), map[string]any{"kid": "\x1b[31m"}),
+		"the same twice":                 []byte(`{"keys":[` + string(good) + `,` + string(good) + `]}`),
+		"five":                           []byte(`{"keys":[` + strings.Repeat(string(good)+",", 4) + string(good) + `]}`),
+		"longer than all":                []byte(strings.Repeat(" ", maxClientKeyBytes+1)),
 	} {
 		if keys, err := ParseClientKeys(text); !errors.Is(err, ErrRegistration) {
 			t.Errorf("%s: %s, %v, want %v", what, keys, err, ErrRegistration)

@@ -41,7 +41,7 @@ func (s *Server) exchange(ctx context.Context, req TokenRequest) (issuer.Authori
 	case err != nil:
 		return issuer.Authorization{}, err
 	}
-	if err := s.mayExchange(ctx, req.Client, subject); err != nil {
+	if err := s.mayExchange(ctx, req.Client, subject, s.now()); err != nil {
 		return issuer.Authorization{}, err
 	}
 	scope, err := narrowScope(req.Client, subject, req.Scope)
@@ -77,7 +77,7 @@ func (e *Exchange) check() error {
 
 // mayExchange reports whether the token is one that the client may hold: a stolen one
 // that was meant for another service gets nothing here.
-func (s *Server) mayExchange(ctx context.Context, client Client, subject *issuer.Claims) error {
+func (s *Server) mayExchange(ctx context.Context, client Client, subject *issuer.Claims, now time.Time) error {
 	alive, err := s.concerns(ctx, client, subject)
 	switch {
 	case err != nil:
@@ -86,6 +86,8 @@ func (s *Server) mayExchange(ctx context.Context, client Client, subject *issuer
 		return refuse(InvalidRequest, "the subject token must be an access token")
 	case !alive:
 		return refuse(InvalidRequest, "the subject token is neither for this client nor its own")
+	case subject.Expires <= now.Unix():
+		return refuse(InvalidRequest, "the subject token has expired") // also within the leeway
 	case subject.Actor.Depth() >= maxActors:
 		return refuse(InvalidRequest, "the subject token has passed through too many services")
 	}

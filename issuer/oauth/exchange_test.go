@@ -124,6 +124,7 @@ func TestExchangeRefuses(t *testing.T) {
 		}, nil, exchangeClients{}, InvalidRequest},
 		{"a token that is not honoured", nil, issuer.ErrInvalid, exchangeClients{}, InvalidRequest},
 		{"an expired token", nil, issuer.ErrExpired, exchangeClients{}, InvalidRequest},
+		{"a token in the leeway past its exp", func(c *issuer.Claims, _ *TokenRequest) { c.Expires = exchangeNow.Unix() }, nil, exchangeClients{}, InvalidRequest},
 		{"a token whose session has ended", nil, issuer.ErrNoSession, exchangeClients{}, InvalidRequest},
 		{"a token of a disabled user", nil, issuer.ErrInactive, exchangeClients{}, InvalidRequest},
 		{"a refresh token", func(c *issuer.Claims, _ *TokenRequest) { c.Kind = issuer.KindRefresh }, nil, exchangeClients{}, InvalidRequest},

@@ -5,10 +5,13 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
+
+	"signet/jwks"
 )
 
 // Limits of a client's keys: how many, and bytes of what is registered.
@@ -44,13 +47,26 @@ func ParseClientKeys(text []byte) ([]byte, error) {
 			return nil, no("two keys have one kid")
 		}
 	}
-	return json.Marshal(public)
+	out, err := json.Marshal(public)
+	if err != nil {
+		return nil, fmt.Errorf("encode the keys: %w", err)
+	}
+	// What a service would leave out of a key set is no key here either: a point that
+	// is not on its curve, a modulus that costs too much, a key of a wrong length.
+	usable, leftOut, err := jwks.Parse(out)
+	if err != nil || len(leftOut) > 0 || len(usable) != public.Len() {
+		return nil, no(fmt.Sprintf("a key cannot be used: %v", errors.Join(append(leftOut, err)...)))
+	}
+	return out, nil
 }
 
 // prepareClientKey completes a key, or says what is wrong with it.
 func prepareClientKey(key jwk.Key) string {
 	if private, err := jwk.IsPrivateKey(key); err != nil || private {
 		return "a key is private or symmetric: register the public half, and keep the other"
+	}
+	if kid := key.KeyID(); kid != "" && (len(kid) > maxValueBytes || !validValue.MatchString(kid)) {
+		return "a kid has 1 to 255 printable ASCII characters without space, quote and backslash"
 	}
 	if use := key.KeyUsage(); use != "" && use != string(jwk.ForSignature) {
 		return "a key is not for signatures"

@@ -157,6 +157,10 @@ func (s *Server) issue(a issuer.Authorization) (TokenResponse, error) {
 	if errors.Is(err, issuer.ErrAudience) {
 		return TokenResponse{}, &Error{Code: InvalidTarget, Description: "no access token is for the issuer itself", Cause: err}
 	}
+	var long *issuer.TooLongError
+	if errors.As(err, &long) {
+		return TokenResponse{}, &Error{Code: InvalidScope, Description: "the token would be too long; ask for fewer scopes or services", Cause: err}
+	}
 	if err != nil {
 		return TokenResponse{}, err
 	}
@@ -204,10 +208,11 @@ func notHonoured(err error) bool {
 	return false
 }
 
-func (s *Server) until(t time.Time) int64 {
-	now := time.Now
+func (s *Server) until(t time.Time) int64 { return max(0, int64(t.Sub(s.now())/time.Second)) }
+
+func (s *Server) now() time.Time {
 	if s.Now != nil {
-		now = s.Now
+		return s.Now()
 	}
-	return max(0, int64(t.Sub(now())/time.Second))
+	return time.Now()
 }

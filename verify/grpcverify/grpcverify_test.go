@@ -36,7 +36,7 @@ func issue(private ed25519.PrivateKey, exp time.Time, scope string) string {
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
 	input := encode(map[string]any{"alg": "EdDSA", "kid": "k", "typ": "JWT"}) + "." + encode(map[string]any{
-		"iss": "https://login.example.com", "aud": "orders", "sub": "u1", "iat": exp.Unix() - 300, "exp": exp.Unix(), "scope": scope,
+		"iss": "https://login.example.com", "aud": "orders", "sub": "u1", "token_type": "access", "iat": exp.Unix() - 300, "exp": exp.Unix(), "scope": scope,
 	})
 	return input + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(private, []byte(input)))
 }
