@@ -14,7 +14,7 @@ import (
 
 // parseLimit bounds the text of a presented token, in bytes. It is the largest
 // tokens.max_bytes, so that lowering that setting invalidates no token.
-const parseLimit = 64 << 10
+const parseLimit = compactjws.MaxBytes
 
 // algorithms is the allow-list (RFC 8725 §3.1). A token's alg must be the one of
 // its key as well; none and the HMACs are in neither.
@@ -81,15 +81,12 @@ func readClaims(payload []byte) (*Claims, error) {
 	for name, seconds := range map[string]int64{
 		"exp": claims.Expires, "iat": claims.IssuedAt, "nbf": claims.NotBefore, "session_exp": claims.SessionEnds,
 	} {
-		if seconds < 0 || seconds > maxNumericDate {
+		if seconds < 0 || seconds > compactjws.MaxNumericDate {
 			return nil, invalid(fmt.Errorf("%w: %s", ErrClaim, name))
 		}
 	}
 	return &claims, nil
 }
-
-// maxNumericDate is the end of the year 9999, where RFC 3339 ends too.
-const maxNumericDate = 253402300799
 
 func (i *Issuer) checkClaims(c *Claims, typ string, now time.Time) error {
 	p := i.policy.Load()

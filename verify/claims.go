@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"signet/internal/compactjws"
 )
 
 // Claims is what a verified token says (RFC 7519 §4.1, RFC 9068 §2.2). Each call of
@@ -107,9 +109,6 @@ func (c *Claims) text(name string, into *string) error {
 	return nil
 }
 
-// maxNumericDate is the end of the year 9999, where RFC 3339 ends too.
-const maxNumericDate = 253402300799
-
 // instant reads a NumericDate, which may have a fraction (RFC 7519 §2).
 func (c *Claims) instant(name string, into *time.Time) error {
 	value, ok := c.value(name)
@@ -117,7 +116,7 @@ func (c *Claims) instant(name string, into *time.Time) error {
 		return nil
 	}
 	var seconds float64
-	if json.Unmarshal(value, &seconds) != nil || seconds < 0 || seconds > maxNumericDate {
+	if json.Unmarshal(value, &seconds) != nil || seconds < 0 || seconds > compactjws.MaxNumericDate {
 		return fmt.Errorf("%w: %s is not a date", ErrClaim, name)
 	}
 	whole, fraction := math.Modf(seconds)

@@ -115,24 +115,11 @@ func clientsListCommand(a *app) *cobra.Command {
 	}
 }
 
-// everyClient gathers the pages of the list.
-func everyClient(ctx context.Context, a *app) (_ []control.Client, err error) {
-	door, closeDoor, err := a.door(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeDoor()) }()
-	all := []control.Client{}
-	for page := (control.Page{}); ; {
-		list, err := control.ListClients.Do(ctx, door, page)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, list.Clients...)
-		if page.After = list.Next; list.Next == "" {
-			return all, nil
-		}
-	}
+func everyClient(ctx context.Context, a *app) ([]control.Client, error) {
+	return everyPage(ctx, a, func(door control.Door, after string) ([]control.Client, string, error) {
+		list, err := control.ListClients.Do(ctx, door, control.Page{After: after})
+		return list.Clients, list.Next, err
+	})
 }
 
 func clientsShowCommand(a *app) *cobra.Command {

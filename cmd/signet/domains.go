@@ -204,3 +204,24 @@ func do[In, Out any](ctx context.Context, a *app, op control.Op[In, Out], in In)
 	defer func() { err = errors.Join(err, closeDoor()) }()
 	return op.Do(ctx, door, in)
 }
+
+// everyPage gathers the pages of a list through one door. page returns what comes
+// after a place, and the place of the next page, empty at the end.
+func everyPage[T any](ctx context.Context, a *app, page func(door control.Door, after string) ([]T, string, error)) (_ []T, err error) {
+	door, closeDoor, err := a.door(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeDoor()) }()
+	all := []T{}
+	for after := ""; ; {
+		items, next, err := page(door, after)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if after = next; next == "" {
+			return all, nil
+		}
+	}
+}

@@ -43,24 +43,11 @@ func sessionsListCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// everySession gathers the pages of the list.
-func everySession(ctx context.Context, a *app, user string) (_ []control.Session, err error) {
-	door, closeDoor, err := a.door(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeDoor()) }()
-	all := []control.Session{}
-	for query := (control.SessionQuery{User: user}); ; {
-		list, err := control.ListSessions.Do(ctx, door, query)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, list.Sessions...)
-		if query.After = list.Next; list.Next == "" {
-			return all, nil
-		}
-	}
+func everySession(ctx context.Context, a *app, user string) ([]control.Session, error) {
+	return everyPage(ctx, a, func(door control.Door, after string) ([]control.Session, string, error) {
+		list, err := control.ListSessions.Do(ctx, door, control.SessionQuery{User: user, Page: control.Page{After: after}})
+		return list.Sessions, list.Next, err
+	})
 }
 
 func sessionsEndCommand(a *app) *cobra.Command {

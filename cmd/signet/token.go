@@ -16,9 +16,6 @@ import (
 	"signet/internal/control"
 )
 
-// tokenLimit bounds a token that is looked at, in bytes.
-const tokenLimit = 64 << 10
-
 func tokenCommand(a *app) *cobra.Command {
 	return group("token", "Look at tokens", tokenInspectCommand(a))
 }
@@ -61,7 +58,7 @@ func (a *app) tokenText(args []string) (string, error) {
 	if len(args) == 1 && args[0] != "-" {
 		return args[0], nil
 	}
-	text, err := io.ReadAll(io.LimitReader(a.in, tokenLimit+2))
+	text, err := io.ReadAll(io.LimitReader(a.in, compactjws.MaxBytes+2))
 	if err != nil {
 		return "", fmt.Errorf("read the token: %w", err)
 	}
@@ -72,7 +69,7 @@ func (a *app) inspect(ctx context.Context, text string) (inspection, error) {
 	if text == "" {
 		return inspection{}, usageError{errors.New("there is no token to look at")}
 	}
-	token, err := compactjws.Parse(text, tokenLimit)
+	token, err := compactjws.Parse(text, compactjws.MaxBytes)
 	if err != nil {
 		return inspection{}, err
 	}

@@ -67,24 +67,11 @@ func usersListCommand(a *app) *cobra.Command {
 	}
 }
 
-// everyUser gathers the pages of the list.
-func everyUser(ctx context.Context, a *app) (_ []control.User, err error) {
-	door, closeDoor, err := a.door(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeDoor()) }()
-	all := []control.User{}
-	for page := (control.Page{}); ; {
-		list, err := control.ListUsers.Do(ctx, door, page)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, list.Users...)
-		if page.After = list.Next; list.Next == "" {
-			return all, nil
-		}
-	}
+func everyUser(ctx context.Context, a *app) ([]control.User, error) {
+	return everyPage(ctx, a, func(door control.Door, after string) ([]control.User, string, error) {
+		list, err := control.ListUsers.Do(ctx, door, control.Page{After: after})
+		return list.Users, list.Next, err
+	})
 }
 
 func userState(u control.User) string {

@@ -29,6 +29,13 @@ var (
 	ErrDuplicate = errors.New("duplicate member")
 )
 
+// MaxBytes is a limit for Parse that no token of a sane issuer reaches.
+const MaxBytes = 64 << 10
+
+// MaxNumericDate bounds the instants of a token, in seconds since 1970 (RFC 7519 §2):
+// the end of the year 9999, where RFC 3339 ends too.
+const MaxNumericDate = 253402300799
+
 // Header is the protected header of a token.
 type Header struct {
 	Alg string `json:"alg"`

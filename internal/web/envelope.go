@@ -27,7 +27,7 @@ func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	record := &problem.Record{ID: rand.Text()} // never the stranger's: it must be unique in the log
 	e.secure(w.Header(), record.ID)
 	r = r.WithContext(problem.WithRecord(r.Context(), record))
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, problem.MaxBody)
 	answer := &answer{ResponseWriter: w}
 	defer e.finish(answer, r, began)
 	e.next.ServeHTTP(answer, r)

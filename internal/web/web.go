@@ -49,9 +49,6 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// maxBody is the most that any route reads of a body.
-const maxBody = 64 << 10
-
 // NewHandler returns the handler of the public listener.
 func NewHandler(opts Options) http.Handler {
 	if opts.Log == nil {

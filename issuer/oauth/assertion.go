@@ -26,9 +26,6 @@ const (
 	assertionLeeway   = 30 * time.Second
 )
 
-// maxNumericDate is the end of the year 9999.
-const maxNumericDate = 253402300799
-
 // assertion is the claims of a client assertion (RFC 7523 §3).
 type assertion struct {
 	issuer, subject, audience, id string
@@ -94,7 +91,7 @@ func readAssertion(payload []byte) (*assertion, error) {
 			return nil, fmt.Errorf("the assertion's %s is missing or of a wrong form", field.name)
 		}
 	}
-	if min(a.expires, a.notBefore) < 0 || max(a.expires, a.notBefore) > maxNumericDate {
+	if min(a.expires, a.notBefore) < 0 || max(a.expires, a.notBefore) > compactjws.MaxNumericDate {
 		return nil, errors.New("a time of the assertion is out of range")
 	}
 	return &a, nil

@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -13,11 +12,8 @@ import (
 	"signet/issuer/oauth"
 )
 
-// Limits of a request: bytes of the body, and values of a parameter that may repeat.
-const (
-	maxBody   = 64 << 10
-	maxValues = 64
-)
+// maxValues bounds the values of a parameter that may repeat.
+const maxValues = 64
 
 // repeatable are the parameters that may be sent more than once (RFC 8707 §2, RFC
 // 8693 §2.1).
@@ -43,9 +39,9 @@ func readParameters(w http.ResponseWriter, r *http.Request) (parameters, error) 
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return nil, problem.New(http.StatusUnsupportedMediaType, "the body must be UTF-8")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := problem.ReadBody(w, r)
 	if err != nil {
-		return nil, &problem.BodyError{Err: err}
+		return nil, err
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {

@@ -3,7 +3,6 @@ package simplejwt
 import (
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -11,14 +10,11 @@ import (
 	"signet/internal/web/problem"
 )
 
-// maxBody is far more than a name, a password or a token takes.
-const maxBody = 64 << 10
-
 // parse reads the body, in any of the three media types, as fields.
 func parse(w http.ResponseWriter, r *http.Request) (values, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := problem.ReadBody(w, r)
 	if err != nil {
-		return nil, &problem.BodyError{Err: err}
+		return nil, err
 	}
 	if len(body) == 0 {
 		return nil, nil // whatever its type: no fields
