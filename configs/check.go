@@ -3,6 +3,7 @@ package configs
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -36,6 +37,7 @@ func (c *Config) Check() []Fault {
 	c.checkFiles(&r)
 	c.checkTokens(&r)
 	c.checkAudience(&r)
+	c.checkTyp(&r)
 	c.checkKeys(&r)
 	c.checkPasswords(&r)
 	oneOf(&r, "log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -141,20 +143,44 @@ func (c *Config) checkAudience(r *report) {
 	const key = "tokens.audience"
 	entries := c.Tokens.Audience
 	for _, e := range entries {
-		switch {
-		case e == "":
-			r.addf(key, "has an empty entry; remove it")
-		case strings.ContainsFunc(e, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }):
-			r.addf(key, "%s holds a space or a control character; remove it", quote(e))
-		case strings.Contains(e, ","):
-			// A comma separates entries in the environment and in flags.
-			r.addf(key, "%s holds a comma; write an entry for each audience", quote(e))
-		case e == c.Issuer:
-			r.bothf(key, "issuer", "%s is the issuer, the audience of refresh tokens alone; name the services instead", quote(e))
-		}
+		c.checkService(r, key, e)
 	}
 	if e, twice := repeated(entries); twice {
 		r.addf(key, "%s stands in it twice; remove one", quote(e))
+	}
+}
+
+// checkService refuses what cannot be the name of a service in an aud claim.
+func (c *Config) checkService(r *report, key, name string) {
+	switch {
+	case name == "":
+		r.addf(key, "has an empty entry; remove it")
+	case strings.ContainsFunc(name, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }):
+		r.addf(key, "%s holds a space or a control character; remove it", quote(name))
+	case strings.Contains(name, ","):
+		// A comma separates entries in the environment and in flags.
+		r.addf(key, "%s holds a comma; write an entry for each audience", quote(name))
+	case name == c.Issuer:
+		r.bothf(key, "issuer", "%s is the issuer, the audience of refresh tokens alone; name the services instead", quote(name))
+	}
+}
+
+// checkTyp refuses types that no token has, and a login whose token would need two.
+func (c *Config) checkTyp(r *report) {
+	const key = "tokens.typ"
+	for _, name := range slices.Sorted(maps.Keys(c.Tokens.Typ)) {
+		c.checkService(r, key, name)
+		if typ := c.Tokens.Typ[name]; typ != "JWT" && typ != "at+jwt" {
+			r.addf(key, "%s of %s is not known; write JWT or at+jwt", quote(typ), quote(name))
+		}
+	}
+	one := ""
+	for _, name := range c.Tokens.Audience {
+		typ := c.Tokens.Typ[name]
+		if one != "" && typ != "" && typ != one {
+			r.bothf(key, "tokens.audience", "%s is not the typ of the others in tokens.audience, and one token of the login is for all of them; give them one", quote(name))
+		}
+		one = cmp.Or(one, typ)
 	}
 }
 

@@ -49,6 +49,15 @@ func TestCheck(t *testing.T) {
 		{"audience twice", func(c *Config) { c.Tokens.Audience = []string{"a", "b", "a"} }, []string{`tokens.audience: "a" stands in it twice`}},
 		{"audience is the issuer", func(c *Config) { c.Tokens.Audience = []string{c.Issuer} }, []string{`tokens.audience: "http://127.0.0.1:8080" is the issuer`}},
 
+		{"types", func(c *Config) {
+			c.Tokens.Audience, c.Tokens.Typ = []string{"a", "b", "c"}, map[string]string{"a": "JWT", "c": "JWT", "d": "at+jwt"}
+		}, nil},
+		{"typ of a service", func(c *Config) { c.Tokens.Typ = map[string]string{"a b": "JWT"} }, []string{`tokens.typ: "a b" holds a space`}},
+		{"typ unknown", func(c *Config) { c.Tokens.Typ = map[string]string{"a": "jwt"} }, []string{`tokens.typ: "jwt" of "a" is not known; write JWT or at+jwt`}},
+		{"typ of the issuer", func(c *Config) { c.Tokens.Typ = map[string]string{c.Issuer: "JWT"} }, []string{`tokens.typ: "http://127.0.0.1:8080" is the issuer`}},
+		{"two types for one token", func(c *Config) {
+			c.Tokens.Audience, c.Tokens.Typ = []string{"a", "b", "c"}, map[string]string{"a": "JWT", "c": "at+jwt"}
+		}, []string{`tokens.typ: "c" is not the typ of the others in tokens.audience`}},
 		{"every algorithm", func(c *Config) { c.Keys.Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} }, nil},
 		{"no algorithm", func(c *Config) { c.Keys.Algorithms = nil }, []string{"keys.algorithms: is empty"}},
 		{"shared secret", func(c *Config) { c.Keys.Algorithms = []string{"HS256"} }, []string{`keys.algorithms: "HS256" is not an algorithm`}},

@@ -58,6 +58,9 @@ type Tokens struct {
 	Access, Refresh, Session time.Duration
 	// Audience is the aud claim of access tokens.
 	Audience []string
+	// Typ is the typ of access tokens by audience, where it is not that of their route:
+	// JWT for the login, at+jwt for OAuth.
+	Typ map[string]string
 	// Leeway is how far the clocks of others may be off.
 	Leeway time.Duration
 	// MaxBytes is the length above which a token is not issued.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +82,10 @@ tokens:
   audience:
     - orders   # one a line
     - "https://billing.example.com"
+  typ:
+    orders: at+jwt
+    "https://billing.example.com": at+jwt
+    ledger: JWT
   leeway: 0
   max_bytes: 8000
 keys: {algorithms: [PS256, EdDSA], rsa_bits: 4096, rotate_every: 0, publish_ahead: 48h, jwks_max_age: 1h}
@@ -98,6 +103,7 @@ log: {level: debug, format: json}
 		Tokens: Tokens{
 			Access: 90 * time.Second, Refresh: 36 * time.Hour, Session: 60 * day,
 			Audience: []string{"orders", "https://billing.example.com"}, MaxBytes: 8000,
+			Typ: map[string]string{"orders": "at+jwt", "https://billing.example.com": "at+jwt", "ledger": "JWT"},
 		},
 		Keys: Keys{
 			Algorithms: []string{"PS256", "EdDSA"}, RSABits: 4096,
@@ -140,6 +146,12 @@ func TestFile(t *testing.T) {
 		{"commas for a list", "keys: {algorithms: 'ES256,RS256'}", "signet.yaml:1: keys.algorithms: is a list; write [ES256, RS256]"},
 		{"mapping in a list", "keys:\n  algorithms:\n  - {a: b}\n", "signet.yaml:2: keys.algorithms: has an entry that is not a plain value; write algorithms: [ES256, RS256]"},
 		{"null in a list", "tokens: {audience: [~]}", "signet.yaml:1: tokens.audience: has an entry that is not a plain value; write audience: []"},
+		{"value for a mapping", "tokens: {typ: JWT}", "signet.yaml:1: tokens.typ: is a mapping; write typ: {orders: at+jwt}"},
+		{"list for a mapping", "tokens: {typ: [JWT]}", "signet.yaml:1: tokens.typ: is one value, not a list; write typ: {orders: at+jwt}"},
+		{"mapping in a mapping", "tokens:\n  typ:\n    a: {b: c}\n", `signet.yaml:3: tokens.typ: "a" has no plain value; write typ: {orders: at+jwt}`},
+		{"null in a mapping", "tokens:\n  typ:\n    a:\n", `signet.yaml:3: tokens.typ: "a" has no plain value; write typ: {orders: at+jwt}`},
+		{"twice in a mapping", "tokens:\n  typ:\n    a: JWT\n    a: JWT\n", `signet.yaml:4: tokens.typ: "a" stands in it twice; remove one`},
+		{"key of a mapping", "tokens: {typ: {~: JWT}}", "signet.yaml:1: is not a plain key; write the name of a setting"},
 		{"value for a section", "\ntokens: 5m\n", "signet.yaml:2: tokens: is a section; write its settings beneath it, indented"},
 		{"list for a section", "keys: [ES256]", "signet.yaml:1: keys: is a section; write its settings beneath it, indented"},
 
@@ -302,7 +314,7 @@ func otherConfig() *Config {
 		Issuer: "https://login.example.com", Listen: "127.0.0.1:9000", Data: "/data", SealKey: "/seal", Store: "bolt",
 		Tokens: Tokens{
 			Access: time.Minute, Refresh: 12 * time.Hour, Session: 29 * day, Audience: []string{"a", "b"},
-			Leeway: time.Second, MaxBytes: 2048,
+			Typ: map[string]string{"a": "at+jwt", "https://c/?d=e": "JWT"}, Leeway: time.Second, MaxBytes: 2048,
 		},
 		Keys: Keys{
 			Algorithms: []string{"RS256"}, RSABits: 3072, RotateEvery: 30 * day,
@@ -317,6 +329,9 @@ func otherConfig() *Config {
 func yamlLine(s setting, text string) string {
 	if s.setList != nil {
 		text = "[" + text + "]"
+	}
+	if s.setMap != nil {
+		text = "{" + strings.ReplaceAll(regexp.MustCompile(`([^,]*)=([^,=]*)`).ReplaceAllString(text, `"$1": $2`), ",", ", ") + "}"
 	}
 	if section, leaf, ok := strings.Cut(s.key, "."); ok {
 		return fmt.Sprintf("%s:\n  %s: %s\n", section, leaf, text)
@@ -338,6 +353,27 @@ func TestLists(t *testing.T) {
 	}
 	if want := []string{"RS256", "ES384"}; !slices.Equal(c.Keys.Algorithms, want) {
 		t.Errorf("algorithms are %q, want %q", c.Keys.Algorithms, want)
+	}
+}
+
+func TestMappings(t *testing.T) {
+	for text, want := range map[string]string{
+		"a=JWT":                     "",
+		"":                          "",
+		"a=JWT, b=c=at+jwt ":        "",
+		"a":                         `--tokens-typ: tokens.typ: "a" is not name=value; write orders=at+jwt`,
+		"a=JWT,a=at+jwt":            `--tokens-typ: tokens.typ: "a" stands in it twice; remove one`,
+		"=JWT":                      "--tokens-typ: tokens.typ: has an empty entry; remove it",
+		"a=":                        `--tokens-typ: tokens.typ: "" of "a" is not known; write JWT or at+jwt`,
+		"orders=application/at+jwt": `--tokens-typ: tokens.typ: "application/at+jwt" of "orders" is not known; write JWT or at+jwt`,
+	} {
+		got := ""
+		if _, err := Load(Sources{Flags: map[string]string{"tokens.typ": text}}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
 	}
 }
 

@@ -68,7 +68,8 @@ func referenceKeys(t *testing.T) (keys []string, lines []int) {
 	walk = func(prefix string, m ast.MapNode) {
 		for it := m.MapRange(); it.Next(); {
 			key := prefix + it.Key().GetToken().Value
-			if section, ok := it.Value().(ast.MapNode); ok {
+			_, setting := lookup(key)
+			if section, ok := it.Value().(ast.MapNode); ok && !setting {
 				walk(key+".", section)
 				continue
 			}

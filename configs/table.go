@@ -26,6 +26,8 @@ type value struct {
 	set  func(*Config, string) error
 	// setList takes the entries of a YAML sequence; nil if the setting is not a list.
 	setList func(*Config, []string)
+	// setMap takes the entries of a YAML mapping; nil if the setting is not one.
+	setMap func(*Config, map[string]string)
 }
 
 const (
@@ -54,6 +56,8 @@ var table = []setting{
 		duration(func(c *Config) *time.Duration { return &c.Tokens.Session })},
 	{"tokens.audience", reload, "aud claim of access tokens, comma separated",
 		list(func(c *Config) *[]string { return &c.Tokens.Audience })},
+	{"tokens.typ", reload, "typ of access tokens for a service: AUDIENCE=JWT or AUDIENCE=at+jwt, comma separated",
+		mapping(func(c *Config) *map[string]string { return &c.Tokens.Typ })},
 	{"tokens.leeway", reload, "how far the clocks of others may be off",
 		duration(func(c *Config) *time.Duration { return &c.Tokens.Leeway })},
 	{"tokens.max_bytes", reload, "length in bytes above which a token is not issued",
@@ -150,6 +154,12 @@ func boolean(at func(*Config) *bool) value { return of(boolKind, at, parseBool, 
 func list(at func(*Config) *[]string) value {
 	v := of("LIST", at, parseList, formatList)
 	v.setList = func(c *Config, entries []string) { *at(c) = entries }
+	return v
+}
+
+func mapping(at func(*Config) *map[string]string) value {
+	v := of("NAME=VALUE", at, parseMapping, formatMapping)
+	v.setMap = func(c *Config, entries map[string]string) { *at(c) = entries }
 	return v
 }
 

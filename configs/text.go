@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,6 +140,36 @@ func parseList(s string) ([]string, error) {
 }
 
 func formatList(entries []string) string { return strings.Join(entries, ",") }
+
+// parseMapping reads name=value entries with commas between them. A name may hold an
+// equals sign, a value not. An empty text is an empty mapping.
+func parseMapping(s string) (map[string]string, error) {
+	entries, err := parseList(s)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	m := make(map[string]string, len(entries))
+	for _, e := range entries {
+		at := strings.LastIndexByte(e, '=')
+		if at < 0 {
+			return nil, fmt.Errorf("%s is not name=value; write orders=at+jwt", quote(e))
+		}
+		name, value := strings.TrimSpace(e[:at]), strings.TrimSpace(e[at+1:])
+		if _, twice := m[name]; twice {
+			return nil, fmt.Errorf("%s stands in it twice; remove one", quote(name))
+		}
+		m[name] = value
+	}
+	return m, nil
+}
+
+func formatMapping(m map[string]string) string {
+	entries := make([]string, 0, len(m))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		entries = append(entries, name+"="+m[name])
+	}
+	return formatList(entries)
+}
 
 // quote shows what was written, up to the length of a line.
 func quote(s string) string {

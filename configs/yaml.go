@@ -170,6 +170,10 @@ func (w *walker) value(s setting, line int, node ast.Node) {
 	case nil, *ast.NullNode: // the default
 		return
 	case ast.MapNode:
+		if s.setMap != nil {
+			w.entries(s, line, n)
+			return
+		}
 		w.fault(line, s.key, "is one setting and holds no others; write %s", example(s))
 		return
 	case *ast.SequenceNode:
@@ -180,6 +184,8 @@ func (w *walker) value(s setting, line int, node ast.Node) {
 	switch {
 	case !ok:
 		w.fault(line, s.key, "is not a plain value; write %s", example(s))
+	case s.setMap != nil:
+		w.fault(line, s.key, "is a mapping; write %s", example(s))
 	case s.setList != nil:
 		w.fault(line, s.key, "is a list; write [%s]", strings.ReplaceAll(text, ",", ", "))
 	default:
@@ -203,6 +209,33 @@ func (w *walker) list(s setting, line int, seq *ast.SequenceNode) {
 	}
 	w.origins[s.key] = w.at(line)
 	s.setList(w.config, entries)
+}
+
+// entries takes the mapping that a setting holds.
+func (w *walker) entries(s setting, line int, m ast.MapNode) {
+	var values map[string]string
+	for it := m.MapRange(); it.Next(); {
+		entry := it.KeyValue()
+		name, ok := w.keyName(entry.Key)
+		if !ok {
+			return
+		}
+		text, ok := scalar(w.plain(s.key, entry.Value))
+		if !ok {
+			w.fault(lineOf(entry.Key), s.key, "%s has no plain value; write %s", quote(name), example(s))
+			return
+		}
+		if _, twice := values[name]; twice {
+			w.fault(lineOf(entry.Key), s.key, "%s stands in it twice; remove one", quote(name))
+			return
+		}
+		if values == nil {
+			values = map[string]string{}
+		}
+		values[name] = text
+	}
+	w.origins[s.key] = w.at(line)
+	s.setMap(w.config, values)
 }
 
 // plain removes an anchor or a tag from a node, and refuses it: what is written
@@ -264,6 +297,8 @@ func example(s setting) string {
 	leaf := s.key[strings.LastIndexByte(s.key, '.')+1:]
 	text := s.get(Default())
 	switch {
+	case s.setMap != nil:
+		text = "{orders: at+jwt}"
 	case s.setList != nil:
 		text = "[" + strings.ReplaceAll(text, ",", ", ") + "]"
 	case text == "":

@@ -42,17 +42,22 @@ func (a *Actor) Depth() int {
 }
 
 // Issue makes the access token of an authorization (RFC 9068), and says when it
-// expires. ErrAudience if it is for the issuer itself, which takes no access tokens.
+// expires. ErrAudience if it is for the issuer itself, which takes no access tokens;
+// ErrTypes if the policy gives its services tokens of different types.
 func (i *Issuer) Issue(a Authorization) (token string, expires time.Time, err error) {
 	p, now := i.policy.Load(), i.instant()
 	if slices.Contains(a.Audience, p.URL) || len(a.Audience) == 0 {
 		return "", time.Time{}, fmt.Errorf("%w: an access token is for services", ErrAudience)
 	}
+	typ, err := p.typ(a.Audience, TypAccess)
+	if err != nil {
+		return "", time.Time{}, err
+	}
 	expires = wholeSecond(now.Add(p.AccessLifetime))
 	if !a.NotAfter.IsZero() && a.NotAfter.Before(expires) {
 		expires = wholeSecond(a.NotAfter)
 	}
-	token, _, err = i.mint(a.Alg, TypAccess, &Claims{
+	token, _, err = i.mint(a.Alg, typ, &Claims{
 		Issuer: p.URL, Subject: a.Subject, Audience: a.Audience,
 		Expires: expires.Unix(), IssuedAt: now.Unix(), NotBefore: now.Unix(),
 		ID: newID(), Client: a.Client, Scope: strings.Join(a.Scope, " "), Kind: KindAccess,

@@ -20,6 +20,9 @@ var ErrInactive = errors.New("no active account for this token")
 // ErrOtherClient: the refresh token was issued to another client (RFC 6749 §6).
 var ErrOtherClient = errors.New("the token belongs to another client")
 
+// ErrTypes: one token cannot have the types that its services want.
+var ErrTypes = errors.New("the services want tokens of different types")
+
 // ErrReused: a refresh token was presented that had been replaced before; its
 // session has been ended (RFC 9700 §4.14.2).
 var ErrReused = errors.New("the refresh token was used before; its session has been ended")

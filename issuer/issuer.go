@@ -11,6 +11,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -48,6 +49,9 @@ type Policy struct {
 	URL string
 	// Audience is the aud of access tokens; empty means URL + "/api".
 	Audience []string
+	// Types is the typ of access tokens by audience, TypJWT or TypAccess, where it is
+	// not that of their route: some clients demand the one, some refuse it.
+	Types map[string]string
 	// The lifetimes: of an access token; of a refresh token that is not used; of
 	// a session however often it is refreshed.
 	AccessLifetime, RefreshLifetime, SessionLifetime time.Duration
@@ -66,6 +70,20 @@ func (p *Policy) audience() Audience {
 		return Audience{p.URL + "/api"}
 	}
 	return p.Audience
+}
+
+// typ is the type of an access token for these services. ErrTypes if they want
+// different ones.
+func (p *Policy) typ(audience []string, otherwise string) (string, error) {
+	one := ""
+	for _, service := range audience {
+		typ := p.Types[service]
+		if one != "" && typ != "" && typ != one {
+			return "", ErrTypes
+		}
+		one = cmp.Or(one, typ)
+	}
+	return cmp.Or(one, otherwise), nil
 }
 
 // FirstParty is the client_id of sessions that began with a login at the issuer
@@ -328,7 +346,11 @@ func (i *Issuer) mintPair(p *Policy, s *Session, now time.Time) (tokens Tokens, 
 
 func (i *Issuer) mintAccess(p *Policy, s *Session, now time.Time) (Tokens, error) {
 	claims := p.accessClaims(s, newID(), now)
-	token, _, err := i.mint("", TypJWT, claims, p.MaxTokenBytes)
+	typ, err := p.typ(claims.Audience, TypJWT)
+	if err != nil {
+		return Tokens{}, err
+	}
+	token, _, err := i.mint("", typ, claims, p.MaxTokenBytes)
 	if err != nil {
 		return Tokens{}, err
 	}

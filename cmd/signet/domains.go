@@ -136,7 +136,7 @@ func keyPolicy(cfg *configs.Config) keystore.Policy {
 
 func tokenPolicy(cfg *configs.Config) issuer.Policy {
 	return issuer.Policy{
-		URL: cfg.Issuer, Audience: cfg.Tokens.Audience,
+		URL: cfg.Issuer, Audience: cfg.Tokens.Audience, Types: cfg.Tokens.Typ,
 		AccessLifetime: cfg.Tokens.Access, RefreshLifetime: cfg.Tokens.Refresh, SessionLifetime: cfg.Tokens.Session,
 		Leeway: cfg.Tokens.Leeway, MaxTokenBytes: cfg.Tokens.MaxBytes,
 		Rotate: cfg.Refresh.Rotate, ReuseWindow: cfg.Refresh.ReuseWindow,

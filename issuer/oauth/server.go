@@ -157,6 +157,9 @@ func (s *Server) issue(a issuer.Authorization) (TokenResponse, error) {
 	if errors.Is(err, issuer.ErrAudience) {
 		return TokenResponse{}, &Error{Code: InvalidTarget, Description: "no access token is for the issuer itself", Cause: err}
 	}
+	if errors.Is(err, issuer.ErrTypes) {
+		return TokenResponse{}, &Error{Code: InvalidTarget, Description: "these services take tokens of different types; ask for one each", Cause: err}
+	}
 	var long *issuer.TooLongError
 	if errors.As(err, &long) {
 		return TokenResponse{}, &Error{Code: InvalidScope, Description: "the token would be too long; ask for fewer scopes or services", Cause: err}
