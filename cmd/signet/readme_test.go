@@ -97,14 +97,14 @@ func TestReadmeTour(t *testing.T) {
 		verifies(t, env, "go", "run", file)
 	})
 	t.Run("python", func(t *testing.T) {
-		python := os.Getenv("README_PYTHON")
-		needs(t, python != "", "README_PYTHON names a python with PyJWT[crypto]")
+		python := os.Getenv("TEST_PYTHON")
+		needs(t, python != "", "TEST_PYTHON names a python with PyJWT[crypto]")
 		file := snippet(t, t.TempDir(), "main.py", here(blocksOf(t, "How a service verifies", "python")[0]))
 		verifies(t, env, python, file)
 	})
 	t.Run("node", func(t *testing.T) {
-		modules := os.Getenv("README_NODE_MODULES")
-		needs(t, modules != "", "README_NODE_MODULES names a node_modules directory with jose")
+		modules := os.Getenv("TEST_NODE_MODULES")
+		needs(t, modules != "", "TEST_NODE_MODULES names a node_modules directory with jose")
 		dir := t.TempDir()
 		if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
 			t.Fatal(err)
