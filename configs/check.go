@@ -229,6 +229,10 @@ func (c *Config) checkPasswords(r *report) {
 		r.addf("passwords.memory", "%d is not a whole number of KiB, in which argon2 counts; write 19MiB", p.Memory)
 	}
 	between(r, "passwords.time", p.Time, 1, 16, formatInt)
+	if most := int64(4 << 30); p.Time >= 1 && p.Time <= 16 && p.Memory <= 1<<30 && p.Memory*int64(p.Time) > most {
+		r.bothf("passwords.memory", "passwords.time", "%s with passwords.time %d is more work than a login may be; keep memory times passes within 4GiB",
+			formatSize(p.Memory), p.Time)
+	}
 	between(r, "passwords.threads", p.Threads, 1, 16, formatInt)
 	between(r, "passwords.queue", p.Queue, 0, 65536, formatInt)
 }

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,10 +18,10 @@ type Authorization struct {
 	Audience, Scope []string
 	// Alg signs the token; empty means the first algorithm.
 	Alg string
-	// Session and UserID are those of the user's token that this one is made from,
-	// and Actor is who acts for the user with it; all empty for a client of its own.
-	Session, UserID string
-	Actor           *Actor
+	// Session is that of the user's token that this one is made from, and Actor is who
+	// acts for the user with it; both empty for a client of its own.
+	Session string
+	Actor   *Actor
 	// NotAfter is when the token expires at the latest; zero is no limit.
 	NotAfter time.Time
 }
@@ -43,8 +44,9 @@ func (a *Actor) Depth() int {
 
 // Issue makes the access token of an authorization (RFC 9068), and says when it
 // expires. ErrAudience if it is for the issuer itself, which takes no access tokens;
-// ErrTypes if the policy gives its services tokens of different types.
-func (i *Issuer) Issue(a Authorization) (token string, expires time.Time, err error) {
+// ErrTypes if the policy gives its services tokens of different types; ErrInactive if
+// the user is gone or disabled.
+func (i *Issuer) Issue(ctx context.Context, a Authorization) (token string, expires time.Time, err error) {
 	p, now := i.policy.Load(), i.instant()
 	if slices.Contains(a.Audience, p.URL) || len(a.Audience) == 0 {
 		return "", time.Time{}, fmt.Errorf("%w: an access token is for services", ErrAudience)
@@ -57,11 +59,19 @@ func (i *Issuer) Issue(a Authorization) (token string, expires time.Time, err er
 	if !a.NotAfter.IsZero() && a.NotAfter.Before(expires) {
 		expires = wholeSecond(a.NotAfter)
 	}
-	token, _, err = i.mint(a.Alg, typ, &Claims{
+	claims := &Claims{
 		Issuer: p.URL, Subject: a.Subject, Audience: a.Audience,
 		Expires: expires.Unix(), IssuedAt: now.Unix(), NotBefore: now.Unix(),
 		ID: newID(), Client: a.Client, Scope: strings.Join(a.Scope, " "), Kind: KindAccess,
-		Session: a.Session, UserID: a.UserID, Actor: a.Actor,
-	}, p.MaxTokenBytes)
+		Session: a.Session, Actor: a.Actor,
+	}
+	if a.Session != "" {
+		u, err := i.activeUser(ctx, a.Subject)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		claims.UserID, claims.Profile = p.userID(u), p.profile(u, a.Audience)
+	}
+	token, _, err = i.mint(a.Alg, typ, claims, p.MaxTokenBytes)
 	return token, expires, err
 }

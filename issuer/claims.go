@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"signet/users"
 )
 
 // The typ of the protected header (RFC 8725 §3.11), and the token_type claim that
@@ -33,11 +35,14 @@ type Claims struct {
 	Session   string   `json:"sid,omitempty"`
 	Kind      string   `json:"token_type"`
 	// UserID is what simplejwt calls the subject.
-	UserID string `json:"user_id,omitempty"`
+	UserID UserID `json:"user_id,omitzero"`
 	// Actor is who acts for the subject, if another does (RFC 8693 §4.1).
 	Actor *Actor `json:"act,omitempty"`
 	// SessionEnds, in refresh tokens, is when the session ends for good.
 	SessionEnds int64 `json:"session_exp,omitempty"`
+	// Profile is what the token says about the user besides, as it was written: the
+	// members of an object without its braces, or nothing. It is not read back.
+	Profile []byte `json:"-"`
 }
 
 // field is a claim that is read by its exact name: encoding/json alone would take
@@ -88,6 +93,9 @@ func (i *Issuer) mint(alg, typ string, claims *Claims, limit int) (token, kid st
 	if err != nil {
 		return "", "", fmt.Errorf("encode the claims: %w", err)
 	}
+	if len(claims.Profile) > 0 {
+		payload = slices.Concat(payload[:len(payload)-1], []byte{','}, claims.Profile, []byte{'}'})
+	}
 	token, kid, err = i.signer.Sign(alg, typ, payload)
 	if err != nil {
 		return "", "", err
@@ -119,26 +127,27 @@ func longest(payload []byte) []string {
 }
 
 // accessClaims are those of an access token that ends with the session at the latest.
-func (p *Policy) accessClaims(s *Session, jti string, now time.Time) *Claims {
+func (p *Policy) accessClaims(s *Session, u users.User, jti string, now time.Time) *Claims {
 	expires := now.Add(p.AccessLifetime)
 	if s.Ends.Before(expires) {
 		expires = s.Ends
 	}
+	audience := p.audience()
 	return &Claims{
-		Issuer: p.URL, Subject: s.Subject, Audience: p.audience(),
+		Issuer: p.URL, Subject: s.Subject, Audience: audience, Profile: p.profile(u, audience),
 		Expires: expires.Unix(), IssuedAt: now.Unix(), NotBefore: now.Unix(),
-		ID: jti, Client: s.Client, Session: s.ID, Kind: KindAccess, UserID: s.Subject,
+		ID: jti, Client: s.Client, Session: s.ID, Kind: KindAccess, UserID: p.userID(u),
 	}
 }
 
 // refreshClaims are those of the refresh token that s holds as the current one.
-// They follow from the record alone: a repeated answer has the same claims under
-// another signature, and is the same token by its jti.
-func (p *Policy) refreshClaims(s *Session) *Claims {
+// They follow from the record and the user alone: a repeated answer has the same claims
+// under another signature, and is the same token by its jti.
+func (p *Policy) refreshClaims(s *Session, u users.User) *Claims {
 	return &Claims{
 		Issuer: p.URL, Subject: s.Subject, Audience: Audience{p.URL},
 		Expires: s.Expires.Unix(), IssuedAt: s.Rotated.Unix(), NotBefore: s.Rotated.Unix(),
-		ID: s.Current, Client: s.Client, Session: s.ID, Kind: KindRefresh, UserID: s.Subject,
+		ID: s.Current, Client: s.Client, Session: s.ID, Kind: KindRefresh, UserID: p.userID(u),
 		SessionEnds: s.Ends.Unix(),
 	}
 }

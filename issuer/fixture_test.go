@@ -15,13 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jwe"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
 	"signet/internal/store/boltstore"
 	"signet/internal/store/storetest"
 	"signet/issuer"
+	"signet/issuer/issuertest"
 	"signet/keystore"
 	"signet/users"
 )
@@ -89,7 +88,7 @@ func newFixtureAt(t testing.TB, c *clock, now func() time.Time, algorithms ...st
 		AccessLifetime: 5 * time.Minute, RefreshLifetime: 24 * time.Hour,
 	}})
 	must(t, err)
-	f.users, err = users.New(f.store, users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, now)
+	f.users, err = users.New(users.Options{Store: f.store, Params: users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, Now: now})
 	must(t, err)
 	f.kyoko = f.create(t, "kyoko")
 	f.Issuer = f.issuerWith(func(o *issuer.Options) { o.Now = now })
@@ -120,7 +119,7 @@ func openStore(t testing.TB) *boltstore.Store {
 
 func (f *fixture) create(t testing.TB, name string) users.User {
 	t.Helper()
-	u, err := f.users.Create(t.Context(), name, password)
+	u, err := f.users.Create(t.Context(), name, password, users.Profile{})
 	must(t, err)
 	return u
 }
@@ -136,7 +135,7 @@ func (f *fixture) login(t testing.TB) issuer.Tokens { return f.loginAs(t, "kyoko
 
 func (f *fixture) loginAs(t testing.TB, name string) issuer.Tokens {
 	t.Helper()
-	tokens, err := f.Login(t.Context(), issuer.FirstParty, name, password)
+	tokens, err := f.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: name, Password: password})
 	if err != nil {
 		t.Fatalf("Login: %v", err)
 	}
@@ -186,25 +185,16 @@ func (f *fixture) wantSessions(t testing.TB, want int) {
 	}
 }
 
-// private returns the private signing keys by algorithm, each with its kid, as
-// someone could who holds the database and the sealing key.
+// private returns the private signing keys by algorithm, each with its kid.
 func (f *fixture) private(t testing.TB) map[string]jwk.Key {
 	t.Helper()
-	text, err := os.ReadFile(f.sealFile)
-	must(t, err)
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	secret, err := base64.RawURLEncoding.DecodeString(lines[len(lines)-1])
-	must(t, err)
-	ring, err := f.store.LoadRing(t.Context())
-	must(t, err)
-	keys := make(map[string]jwk.Key)
-	for _, k := range ring.Keys {
-		plain, err := jwe.Decrypt([]byte(k.Sealed), jwe.WithKey(jwa.DIRECT, secret))
-		must(t, err)
-		keys[k.Alg], err = jwk.ParseKey(plain)
-		must(t, err)
-	}
-	return keys
+	return issuertest.PrivateKeys(t, f.store, f.sealFile)
+}
+
+// genuine takes a token apart, to make others like it.
+func (f *fixture) genuine(t testing.TB, token string) *issuertest.Genuine {
+	t.Helper()
+	return issuertest.New(t, issuertest.Source{Text: token, Kind: issuertest.Own, URL: issuerURL, Keys: f.private(t)})
 }
 
 func must(t testing.TB, err error) {
@@ -268,7 +258,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 
 // secrets matches what must never be logged: JWTs and parts of them (a kid has
 // 43 characters and an id 32), passwords and hashes.
-var secrets = regexp.MustCompile(`eyJ|[A-Za-z0-9_-]{60,}|\$argon2|` + password)
+var secrets = regexp.MustCompile(`eyJhbGci|[A-Za-z0-9_-]{60,}|\$argon2|` + password)
 
 // TestMain also looks into the log of the whole suite.
 func TestMain(m *testing.M) {

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"signet/internal/throttle"
 	"signet/users"
 )
 
@@ -52,6 +53,12 @@ type Policy struct {
 	// Types is the typ of access tokens by audience, TypJWT or TypAccess, where it is
 	// not that of their route: some clients demand the one, some refuse it.
 	Types map[string]string
+	// Include names what access tokens say about a user, by audience, and under "*"
+	// for every other: parts of the profile (see [Known]) and free claims. A token for
+	// several services says what all of them may see.
+	Include map[string][]string
+	// NumericUserID writes a user_id of digits as a number.
+	NumericUserID bool
 	// The lifetimes: of an access token; of a refresh token that is not used; of
 	// a session however often it is refreshed.
 	AccessLifetime, RefreshLifetime, SessionLifetime time.Duration
@@ -97,6 +104,8 @@ type Options struct {
 	Signer Signer
 	Keys   Keys
 	Policy Policy
+	// Throttle slows guesses; nil lets every one be tried.
+	Throttle *throttle.Limiter
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log receives what matters for security; nil means slog.Default(). No token
@@ -111,13 +120,14 @@ type Issuer struct {
 	signer Signer
 	keys   Keys
 	policy atomic.Pointer[Policy]
+	limits *throttle.Limiter
 	now    func() time.Time
 	log    *slog.Logger
 }
 
 // New returns an Issuer.
 func New(opts Options) *Issuer {
-	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, now: opts.Now, log: opts.Log}
+	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, limits: opts.Throttle, now: opts.Now, log: opts.Log}
 	if i.now == nil {
 		i.now = time.Now
 	}
@@ -144,21 +154,21 @@ type Tokens struct {
 	Expires time.Time
 }
 
-// Login begins a session for the user whom name and password prove. The errors
-// are those of [Users]; users.ErrCredentials never says what was wrong.
-func (i *Issuer) Login(ctx context.Context, client, name, password string) (Tokens, error) {
-	u, err := i.users.Authenticate(ctx, name, password)
+// Login begins a session for the user whom the attempt proves. The errors are those
+// of [Users], of which users.ErrCredentials never says what was wrong, and
+// *ThrottledError.
+func (i *Issuer) Login(ctx context.Context, a Attempt) (Tokens, error) {
+	u, err := i.prove(ctx, a)
 	if err != nil {
-		i.logRefusal(err)
 		return Tokens{}, err
 	}
 	p, now := i.policy.Load(), i.instant()
 	s := Session{
-		ID: newID(), Subject: u.ID, Client: client, Current: newID(), Epoch: u.Epoch,
+		ID: newID(), Subject: u.ID, Client: a.Client, Current: newID(), Epoch: u.Epoch,
 		Created: now, Rotated: now, Ends: wholeSecond(now.Add(p.SessionLifetime)),
 	}
 	s.Expires = p.expiry(now, s.Ends)
-	tokens, kid, err := i.mintPair(p, &s, now)
+	tokens, kid, err := i.mintPair(p, &s, u, now)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -168,13 +178,6 @@ func (i *Issuer) Login(ctx context.Context, client, name, password string) (Toke
 	}
 	i.log.Info("login", "sub", s.Subject, "sid", s.ID)
 	return tokens, nil
-}
-
-// logRefusal names nobody: people type passwords into the field for names.
-func (i *Issuer) logRefusal(err error) {
-	if errors.Is(err, users.ErrCredentials) {
-		i.log.Info("login refused")
-	}
 }
 
 // Refresh trades a refresh token for a new access token and, if the policy says
@@ -226,7 +229,7 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User
 		Rotated: now, Ends: time.Unix(c.SessionEnds, 0),
 	}
 	next.Expires = p.expiry(now, next.Ends)
-	tokens, kid, err := i.mintPair(p, &next, now)
+	tokens, kid, err := i.mintPair(p, &next, u, now)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -243,7 +246,7 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User
 	case Advanced:
 		return tokens, nil
 	case Repeated:
-		tokens.Refresh, _, err = i.mint("", TypRefresh, p.refreshClaims(&stored), p.MaxTokenBytes)
+		tokens.Refresh, _, err = i.mint("", TypRefresh, p.refreshClaims(&stored, u), p.MaxTokenBytes)
 		return tokens, err
 	case Expired:
 		return Tokens{}, ErrExpired
@@ -262,7 +265,7 @@ func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, u use
 	if err != nil {
 		return Tokens{}, err
 	}
-	return i.mintAccess(p, &s, now)
+	return i.mintAccess(p, &s, u, now)
 }
 
 // liveSession returns the session of a token that it still honours, without
@@ -334,18 +337,18 @@ func (i *Issuer) Logout(ctx context.Context, token string) error {
 }
 
 // mintPair makes an access token for s and the refresh token it holds as current.
-func (i *Issuer) mintPair(p *Policy, s *Session, now time.Time) (tokens Tokens, kid string, err error) {
-	if tokens, err = i.mintAccess(p, s, now); err != nil {
+func (i *Issuer) mintPair(p *Policy, s *Session, u users.User, now time.Time) (tokens Tokens, kid string, err error) {
+	if tokens, err = i.mintAccess(p, s, u, now); err != nil {
 		return Tokens{}, "", err
 	}
-	if tokens.Refresh, kid, err = i.mint("", TypRefresh, p.refreshClaims(s), p.MaxTokenBytes); err != nil {
+	if tokens.Refresh, kid, err = i.mint("", TypRefresh, p.refreshClaims(s, u), p.MaxTokenBytes); err != nil {
 		return Tokens{}, "", err
 	}
 	return tokens, kid, nil
 }
 
-func (i *Issuer) mintAccess(p *Policy, s *Session, now time.Time) (Tokens, error) {
-	claims := p.accessClaims(s, newID(), now)
+func (i *Issuer) mintAccess(p *Policy, s *Session, u users.User, now time.Time) (Tokens, error) {
+	claims := p.accessClaims(s, u, newID(), now)
 	typ, err := p.typ(claims.Audience, TypJWT)
 	if err != nil {
 		return Tokens{}, err

@@ -97,7 +97,7 @@ func TestLoginStoresTheSessionThatItsTokensName(t *testing.T) {
 func TestFailedLoginStoresNothing(t *testing.T) {
 	f := newFixture(t)
 	for name, pw := range map[string]string{"kyoko": "wrong", "nobody": password} {
-		tokens, err := f.Login(t.Context(), issuer.FirstParty, name, pw)
+		tokens, err := f.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: name, Password: pw})
 		wantErr(t, name, err, users.ErrCredentials)
 		if tokens != (issuer.Tokens{}) {
 			t.Errorf("%s: tokens beside the error", name)
@@ -180,7 +180,7 @@ func TestClientLibraryVerifiesTokensWithThePublishedSet(t *testing.T) {
 func TestTooLongTokenNamesItsClaimsAndStoresNothing(t *testing.T) {
 	f := newFixture(t)
 	f.set(func(p *issuer.Policy) { p.Audience = []string{strings.Repeat("a", 3000), strings.Repeat("b", 3000)} })
-	_, err := f.Login(t.Context(), issuer.FirstParty, "kyoko", password)
+	_, err := f.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password})
 	wantTooLong(t, err, "aud (6007 bytes)")
 	f.wantSessions(t, 0)
 }
@@ -222,7 +222,7 @@ func TestMaxBytesIsTheLengthThatIsStillMade(t *testing.T) {
 	f.set(func(p *issuer.Policy) { p.MaxTokenBytes = longer })
 	f.login(t)
 	f.set(func(p *issuer.Policy) { p.MaxTokenBytes = longer - 1 })
-	_, err := f.Login(t.Context(), issuer.FirstParty, "kyoko", password)
+	_, err := f.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password})
 	var tooLong *issuer.TooLongError
 	if !errors.As(err, &tooLong) || tooLong.Bytes != longer {
 		t.Errorf("error = %v, want one of %d bytes", err, longer)
@@ -262,7 +262,7 @@ func TestLoginThatRacesWithAChangeOfTheAccountIsOver(t *testing.T) {
 			if _, err := f.users.Remove(t.Context(), "kyoko"); err != nil {
 				return err
 			}
-			_, err := f.users.Create(t.Context(), "kyoko", password)
+			_, err := f.users.Create(t.Context(), "kyoko", password, users.Profile{})
 			return err
 		},
 		"another password": func(t *testing.T, f *fixture) error {
@@ -290,7 +290,7 @@ func TestLoginThatRacesWithAChangeOfTheAccountIsOver(t *testing.T) {
 					store = &interleaved{Store: f.store, after: interrupt}
 				}
 				i := f.issuerWith(func(o *issuer.Options) { o.Store = store })
-				tokens, err := i.Login(t.Context(), issuer.FirstParty, "kyoko", password)
+				tokens, err := i.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password})
 				must(t, err)
 				want := issuer.ErrNoSession
 				if u, err := f.users.ByID(t.Context(), f.kyoko.ID); err != nil || u.Disabled {
@@ -313,7 +313,7 @@ func TestLoginThatRacesWithAHashUpgradeSucceeds(t *testing.T) {
 	must(t, f.users.SetParams(users.Params{MemoryKiB: 128, Time: 1, Threads: 1, Queue: 64}))
 	store := &interleaved{Store: f.store, before: func() { f.login(t) }}
 	i := f.issuerWith(func(o *issuer.Options) { o.Store = store })
-	if _, err := i.Login(t.Context(), issuer.FirstParty, "kyoko", password); err != nil {
+	if _, err := i.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password}); err != nil {
 		t.Error(err)
 	}
 	f.wantSessions(t, 2)
@@ -331,7 +331,7 @@ func TestFailingStoreFailsTheLogin(t *testing.T) {
 	} {
 		f := newFixture(t)
 		f.store.FailNext(tt.method, tt.fault)
-		tokens, err := f.Login(t.Context(), issuer.FirstParty, "kyoko", password)
+		tokens, err := f.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password})
 		wantErr(t, tt.method, err, storetest.ErrFault)
 		if tokens != (issuer.Tokens{}) || errors.Is(err, users.ErrCredentials) {
 			t.Errorf("%s: tokens %v, error %v", tt.method, tokens, err)

@@ -25,10 +25,10 @@ func TestTypFollowsTheAudience(t *testing.T) {
 		{"two for one token", []string{"orders", "bills", "stock"}, map[string]string{"orders": "JWT", "stock": "at+jwt"}, "", ""},
 	} {
 		f.set(func(p *issuer.Policy) { p.Audience, p.Types = tt.audience, tt.types })
-		client, _, err := f.Issue(issuer.Authorization{Client: "batch", Subject: "batch", Audience: tt.audience})
+		client, _, err := f.Issue(t.Context(), issuer.Authorization{Client: "batch", Subject: "batch", Audience: tt.audience})
 		if tt.client == "" {
 			wantErr(t, tt.name, err, issuer.ErrTypes)
-			_, err := f.Login(t.Context(), issuer.FirstParty, "kyoko", password)
+			_, err := f.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password})
 			wantErr(t, tt.name+", login", err, issuer.ErrTypes)
 			continue
 		}

@@ -3,7 +3,9 @@ package keystore
 import (
 	"bufio"
 	"bytes"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -189,4 +191,14 @@ func (s *SealingKey) unseal(kid, sealed string) (jwk.Key, error) {
 		return nil, refuse("its thumbprint is another")
 	}
 	return key, nil
+}
+
+// Derive returns a key of 256 bits for a purpose that has nothing to do with signing
+// keys; it tells nothing of the sealing key or of other purposes (RFC 5869).
+func (s *SealingKey) Derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, s.secret, nil, "signet "+purpose, 32)
+	if err != nil {
+		panic(err) // only of a length that HKDF cannot give
+	}
+	return key
 }

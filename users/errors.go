@@ -18,7 +18,14 @@ var (
 	ErrCredentials = errors.New("no active account with these credentials")
 	// ErrName: the name is empty, too long or holds characters that names may not hold.
 	ErrName = errors.New("this is not a valid user name")
-	// ErrPassword: the password is empty, too long or not UTF-8.
+	// ErrUserID: another account has this user_id.
+	ErrUserID = errors.New("another user has this user_id already")
+	// ErrProfile: what is to be said about the account is too long, or not what it
+	// should be.
+	ErrProfile = errors.New("this cannot be said about a user")
+	// ErrHash: a password hash of another system that is not taken; the error says why.
+	ErrHash = errors.New("this password hash cannot be used")
+	// ErrPassword: the password breaks a rule; the error says which.
 	ErrPassword = errors.New("this password cannot be used")
 )
 

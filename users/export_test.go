@@ -1,12 +1,10 @@
 package users
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 )
-
-// ErrHash is the error of a stored hash that cannot be used.
-var ErrHash = errHash
 
 // CountHashes returns how many hashes d has computed since the call. It stands in
 // the gate that every hash passes, so d computes one at a time from now on.
@@ -40,14 +38,11 @@ func Occupy(d *Directory) {
 	}
 }
 
-// DecoyCostsWhat reports whether an unknown user costs the same as an account
-// with this hash.
-func (d *Directory) DecoyCostsWhat(hash string) bool {
-	decoy, err := parsePHC(d.params.Load().decoy)
+// DecoyKind is the kind of the hash that stands in for a name without an account.
+func (d *Directory) DecoyKind(ctx context.Context, name string) (string, error) {
+	h, err := d.decoy(ctx, name, d.params.Load().kind())
 	if err != nil {
-		return false
+		return "", err
 	}
-	stored, err := parsePHC(hash)
-	return err == nil && stored.Params == decoy.Params &&
-		len(stored.salt) == len(decoy.salt) && len(stored.key) == len(decoy.key)
+	return h.Kind(), nil
 }

@@ -94,7 +94,7 @@ func TestCanonicalNames(t *testing.T) {
 func TestNoAccountIsMadeWithARefusedName(t *testing.T) {
 	f := newFixture(t)
 	for _, name := range []string{"", " ", "ky oko", "kyoko\x00", "\xff", strings.Repeat("n", 256)} {
-		_, err := f.Create(t.Context(), name, password)
+		_, err := f.Create(t.Context(), name, password, users.Profile{})
 		wantErr(t, "Create", err, users.ErrName)
 	}
 	if all, err := f.List(t.Context(), "", 10); err != nil || len(all) != 0 {

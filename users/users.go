@@ -2,7 +2,8 @@
 //
 // Start at [Directory]. It creates, authenticates, changes, lists and removes
 // accounts, in a [Store] that it declares. Passwords are kept as argon2id PHC
-// strings. It refuses to say why a login failed: an unknown user, a wrong
+// strings; a hash that was brought along from another system is replaced by one at
+// the first login. It refuses to say why a login failed: an unknown user, a wrong
 // password and a disabled account get the same error after the same work.
 package users
 
@@ -20,24 +21,30 @@ type Directory struct {
 	store  Store
 	now    func() time.Time
 	gate   *gate
-	params atomic.Pointer[params]
+	decoys *decoys
+	params atomic.Pointer[Params]
 }
 
-// params are the hash parameters in force, with a hash of no known password that
-// stands in where there is no account.
-type params struct {
-	Params
-	decoy string
+// Options configure a Directory.
+type Options struct {
+	Store Store
+	// Params are checked by Params.Check.
+	Params Params
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// DecoyKey decides what an unknown name costs. It is secret, and the same from
+	// start to start, so that a restart does not tell accounts from other names. Nil
+	// is a random one.
+	DecoyKey []byte
 }
 
-// New returns a Directory that hashes with p; now is the clock, nil means
-// time.Now. p is checked by Params.Check.
-func New(store Store, p Params, now func() time.Time) (*Directory, error) {
-	if now == nil {
-		now = time.Now
+// New returns a Directory.
+func New(opts Options) (*Directory, error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
 	}
-	d := &Directory{store: store, now: now, gate: newGate(p.Queue)}
-	return d, d.SetParams(p)
+	d := &Directory{store: opts.Store, now: opts.Now, gate: newGate(opts.Params.Queue), decoys: newDecoys(opts.DecoyKey)}
+	return d, d.SetParams(opts.Params)
 }
 
 // SetParams puts p in force: for new passwords now, for an account's password at
@@ -47,15 +54,22 @@ func (d *Directory) SetParams(p Params) error {
 		return err
 	}
 	d.gate.setQueue(p.Queue)
-	d.params.Store(&params{Params: p, decoy: p.hash(rand.Text())})
+	d.params.Store(&p)
 	return nil
 }
 
-// Create adds an account. ErrName or ErrPassword if either cannot be used,
-// ErrExists if the name is taken.
-func (d *Directory) Create(ctx context.Context, name, password string) (User, error) {
+// Create adds an account. ErrName, ErrPassword or ErrProfile if one of the three
+// cannot be used, ErrExists if the name is taken, ErrUserID if the UserID is.
+func (d *Directory) Create(ctx context.Context, name, password string, p Profile) (User, error) {
 	name, err := Canonical(name)
 	if err != nil {
+		return User{}, err
+	}
+	p.normalize()
+	if err := p.Check(); err != nil {
+		return User{}, err
+	}
+	if err := d.checkNew(password, name, p.Email); err != nil {
 		return User{}, err
 	}
 	hash, err := d.hash(ctx, password)
@@ -63,65 +77,11 @@ func (d *Directory) Create(ctx context.Context, name, password string) (User, er
 		return User{}, err
 	}
 	now := d.second()
-	u := User{ID: rand.Text(), Name: name, Hash: hash, Created: now, PasswordChanged: now, Version: 1}
+	u := User{ID: rand.Text(), Name: name, Hash: hash, Profile: p, Created: now, PasswordChanged: now, Version: 1}
 	if err := d.store.CreateUser(ctx, u); err != nil {
 		return User{}, fmt.Errorf("%q: %w", name, err)
 	}
 	return u, nil
-}
-
-// Authenticate returns the account that name and password prove, or
-// ErrCredentials. It takes the same time whichever part is wrong. *BusyError if
-// too many wait already.
-func (d *Directory) Authenticate(ctx context.Context, name, password string) (User, error) {
-	if CheckPassword(password) != nil {
-		return User{}, ErrCredentials // says nothing of any account
-	}
-	u, err := d.lookUp(ctx, name)
-	known := err == nil
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return User{}, err
-	}
-	p := d.params.Load()
-	hash := u.Hash
-	if hash == "" {
-		hash = p.decoy
-	}
-	match, err := d.verify(ctx, hash, password)
-	switch {
-	case err != nil:
-		return User{}, err
-	case !known || u.Hash == "" || !match || u.Disabled:
-		return User{}, ErrCredentials
-	}
-	return d.upgrade(ctx, u, p, password), nil
-}
-
-func (d *Directory) lookUp(ctx context.Context, name string) (User, error) {
-	name, err := Canonical(name)
-	if err != nil {
-		return User{}, ErrNotFound
-	}
-	return d.store.UserByName(ctx, name)
-}
-
-// upgrade hashes a just proven password anew if its hash has other parameters
-// than those in force. It is no reason to fail a login.
-func (d *Directory) upgrade(ctx context.Context, u User, p *params, password string) User {
-	if p.made(u.Hash) {
-		return u
-	}
-	hash, err := d.hash(ctx, password)
-	if err != nil {
-		return u
-	}
-	better := u
-	better.Hash = hash
-	if d.store.UpdateUser(ctx, better) != nil {
-		return u
-	}
-	better.Version++
-	return better
 }
 
 // ByID returns the account with this ID, or ErrNotFound.
@@ -144,29 +104,56 @@ func (d *Directory) List(ctx context.Context, after string, limit int) ([]User, 
 	return d.store.Users(ctx, after, limit)
 }
 
+// HashKinds counts the accounts by the kind of their hash (see HashKind).
+func (d *Directory) HashKinds(ctx context.Context) (map[string]int, error) {
+	return d.store.HashKinds(ctx)
+}
+
 // SetPassword gives the account another password; its sessions are over.
 func (d *Directory) SetPassword(ctx context.Context, name, password string) (User, error) {
+	u, err := d.ByName(ctx, name)
+	if err != nil {
+		return User{}, err
+	}
+	if err := d.checkNew(password, u.Name, u.Email); err != nil {
+		return User{}, err
+	}
 	hash, err := d.hash(ctx, password)
 	if err != nil {
 		return User{}, err
 	}
-	return d.update(ctx, name, func(u *User) {
+	return d.update(ctx, name, func(u *User) error {
 		u.Hash, u.PasswordChanged = hash, d.second()
 		u.Epoch++
+		return nil
+	})
+}
+
+// SetProfile alters what tokens say about the account, from the next one on.
+// ErrProfile or ErrUserID if that cannot be.
+func (d *Directory) SetProfile(ctx context.Context, name string, alter func(*Profile)) (User, error) {
+	return d.update(ctx, name, func(u *User) error {
+		alter(&u.Profile)
+		u.Profile.normalize()
+		return u.Profile.Check()
 	})
 }
 
 // Enable lets the account log in again.
 func (d *Directory) Enable(ctx context.Context, name string) (User, error) {
-	return d.update(ctx, name, func(u *User) { u.Disabled = false })
+	return d.update(ctx, name, func(u *User) error {
+		u.Disabled = false
+		return nil
+	})
 }
 
 // Disable refuses the account logins and refreshes from now on; its sessions are
 // over, also if it is enabled again.
 func (d *Directory) Disable(ctx context.Context, name string) (User, error) {
-	return d.update(ctx, name, func(u *User) {
+	return d.update(ctx, name, func(u *User) error {
 		u.Disabled = true
 		u.Epoch++
+		return nil
 	})
 }
 
@@ -180,13 +167,15 @@ func (d *Directory) Remove(ctx context.Context, name string) (User, error) {
 }
 
 // update alters the account as it is stored, again if it changes in between.
-func (d *Directory) update(ctx context.Context, name string, alter func(*User)) (User, error) {
+func (d *Directory) update(ctx context.Context, name string, alter func(*User) error) (User, error) {
 	for range 10 {
 		u, err := d.ByName(ctx, name)
 		if err != nil {
 			return User{}, err
 		}
-		alter(&u)
+		if err := alter(&u); err != nil {
+			return User{}, err
+		}
 		err = d.store.UpdateUser(ctx, u)
 		if err == nil {
 			u.Version++

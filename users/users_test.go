@@ -18,6 +18,7 @@ import (
 	"signet/internal/store/boltstore"
 	"signet/internal/store/storetest"
 	"signet/users"
+	"signet/users/passhash"
 )
 
 // cheap are parameters for tests: a hash takes some ten microseconds.
@@ -61,7 +62,7 @@ func openStore(t testing.TB) *boltstore.Store {
 
 func newDirectory(t testing.TB, store users.Store, now func() time.Time) *users.Directory {
 	t.Helper()
-	d, err := users.New(store, cheap, now)
+	d, err := users.New(users.Options{Store: store, Params: cheap, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func newDirectory(t testing.TB, store users.Store, now func() time.Time) *users.
 
 func (f *fixture) create(t testing.TB, name string) users.User {
 	t.Helper()
-	u, err := f.Create(t.Context(), name, password)
+	u, err := f.Create(t.Context(), name, password, users.Profile{})
 	if err != nil {
 		t.Fatalf("Create(%q): %v", name, err)
 	}
@@ -132,7 +133,7 @@ func TestNameIsTakenInEverySpelling(t *testing.T) {
 	f := newFixture(t)
 	f.create(t, "émile")
 	for _, name := range []string{"émile", "ÉMILE", "e\u0301mile", "ｅ\u0301ｍｉｌｅ", "E\u0301Mile"} {
-		_, err := f.Create(t.Context(), name, password)
+		_, err := f.Create(t.Context(), name, password, users.Profile{})
 		wantErr(t, fmt.Sprintf("Create(%+q)", name), err, users.ErrExists)
 	}
 	if all, err := f.List(t.Context(), "", 10); err != nil || len(all) != 1 {
@@ -146,7 +147,7 @@ func TestOneOfManyCreationsWithOneNameSucceeds(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, callers)
 	for i := range callers {
-		wg.Go(func() { _, errs[i] = f.Create(t.Context(), "kyoko", password) })
+		wg.Go(func() { _, errs[i] = f.Create(t.Context(), "kyoko", password, users.Profile{}) })
 	}
 	wg.Wait()
 	made := 0
@@ -211,8 +212,8 @@ func TestEveryLoginCostsOneHash(t *testing.T) {
 	if err := f.store.CreateUser(t.Context(), users.User{ID: "no-password", Name: "no-password"}); err != nil {
 		t.Fatal(err)
 	}
-	if !f.DecoyCostsWhat(u.Hash) {
-		t.Error("the hash that stands in for an unknown user costs something else than an account's")
+	if kind, err := f.DecoyKind(t.Context(), "nobody"); err != nil || kind != users.HashKind(u.Hash) {
+		t.Errorf("the hash that stands in for an unknown user is %s (%v), that of an account %s", kind, err, users.HashKind(u.Hash))
 	}
 	count := users.CountHashes(t, f.Directory)
 	tests := []struct {
@@ -247,17 +248,18 @@ func TestEveryLoginCostsOneHash(t *testing.T) {
 
 func TestPasswordLimits(t *testing.T) {
 	f := newFixture(t)
-	longest := strings.Repeat("x", 1024)
+	longest := strings.Repeat("long word", 113) + "longer!"
 	for what, bad := range map[string]string{
-		"empty": "", "1025 bytes": longest + "x", "1025 bytes in 1024 characters": longest[1:] + "é", "not UTF-8": "pass\xffword",
+		"empty": "", "1025 bytes": longest + "x", "1025 bytes in 1024 characters": longest[1:] + "é",
+		"a short text, repeated": strings.Repeat("abc", 20), "not UTF-8": "pass\xffword",
 	} {
-		_, err := f.Create(t.Context(), "refused", bad)
+		_, err := f.Create(t.Context(), "refused", bad, users.Profile{})
 		wantErr(t, "Create, "+what, err, users.ErrPassword)
 	}
 	if _, err := f.ByName(t.Context(), "refused"); !errors.Is(err, users.ErrNotFound) {
 		t.Errorf("ByName after refused passwords = %v, want %v", err, users.ErrNotFound)
 	}
-	u, err := f.Create(t.Context(), "kyoko", longest)
+	u, err := f.Create(t.Context(), "kyoko", longest, users.Profile{})
 	if err != nil {
 		t.Fatalf("a password of 1024 bytes: %v", err)
 	}
@@ -275,7 +277,7 @@ func TestPasswordsAreNeverCutOrChanged(t *testing.T) {
 	others := []string{stem + "b", stem[:71] + "b", "both ends", "case", "e", "日本語パスワート"}
 	for i, right := range exact {
 		name := fmt.Sprintf("user%d", i)
-		if _, err := f.Create(t.Context(), name, right); err != nil {
+		if _, err := f.Create(t.Context(), name, right, users.Profile{}); err != nil {
 			t.Fatalf("Create with %.20q: %v", right, err)
 		}
 		if _, err := f.Authenticate(t.Context(), name, right); err != nil {
@@ -341,8 +343,9 @@ func TestChangedParametersUpgradeTheHashAtTheNextLogin(t *testing.T) {
 	if err := f.SetParams(users.Params{}); err == nil {
 		t.Error("SetParams takes parameters that argon2 does not")
 	}
-	if !f.DecoyCostsWhat(stored.Hash) {
-		t.Error("an unknown user costs something else than an upgraded account")
+	f.now = f.now.Add(time.Minute)
+	if kind, err := f.DecoyKind(t.Context(), "nobody"); err != nil || kind != users.HashKind(stored.Hash) {
+		t.Errorf("an unknown user costs %s (%v), an upgraded account %s", kind, err, users.HashKind(stored.Hash))
 	}
 }
 
@@ -368,7 +371,7 @@ func TestUnreadableStoredHashIsNotAWrongPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := f.Authenticate(t.Context(), "kyoko", password)
-	wantErr(t, "Authenticate", err, users.ErrHash)
+	wantErr(t, "Authenticate", err, passhash.ErrCost)
 	if err != nil && strings.Contains(err.Error(), "AAAA") {
 		t.Errorf("the error %q holds the hash", err)
 	}
@@ -484,7 +487,7 @@ func TestEpochCountsWhatEndsSessions(t *testing.T) {
 // One keyboard sends é as one code point and another as two.
 func TestPasswordIsTheSameInBothFormsOfUnicode(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.Create(t.Context(), "kyoko", "caf\u00e9 au lait"); err != nil {
+	if _, err := f.Create(t.Context(), "kyoko", "caf\u00e9 au lait", users.Profile{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Authenticate(t.Context(), "kyoko", "cafe\u0301 au lait"); err != nil {
@@ -493,7 +496,7 @@ func TestPasswordIsTheSameInBothFormsOfUnicode(t *testing.T) {
 }
 
 func TestPasswordWithNULIsRefused(t *testing.T) {
-	_, err := newFixture(t).Create(t.Context(), "kyoko", "a\x00b")
+	_, err := newFixture(t).Create(t.Context(), "kyoko", "a\x00b", users.Profile{})
 	wantErr(t, "Create with a NUL", err, users.ErrPassword)
 }
 
@@ -570,7 +573,7 @@ func TestStoreFailuresArePassedOn(t *testing.T) {
 		call   func(context.Context, *users.Directory) error
 	}{
 		{"CreateUser", func(ctx context.Context, d *users.Directory) error {
-			_, err := d.Create(ctx, "noriko", password)
+			_, err := d.Create(ctx, "noriko", password, users.Profile{})
 			return err
 		}},
 		{"UserByName", func(ctx context.Context, d *users.Directory) error {
@@ -651,11 +654,11 @@ func TestListGoesThroughAllNamesInPages(t *testing.T) {
 
 func BenchmarkAuthenticate(b *testing.B) {
 	store := openStore(b)
-	d, err := users.New(store, users.Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1, Queue: 64}, nil)
+	d, err := users.New(users.Options{Store: store, Params: users.Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1, Queue: 64}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := d.Create(b.Context(), "kyoko", password); err != nil {
+	if _, err := d.Create(b.Context(), "kyoko", password, users.Profile{}); err != nil {
 		b.Fatal(err)
 	}
 	for _, c := range []struct{ what, name, password string }{

@@ -90,7 +90,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if d.keys, err = keystore.Open(ctx, keys); err != nil {
 		return err
 	}
-	if d.users, err = users.New(d.store, hashParams(cfg), d.now); err != nil {
+	if d.users, err = users.New(users.Options{Store: d.store, Params: hashParams(cfg), Now: d.now, DecoyKey: sealing.Derive("decoys")}); err != nil {
 		return err
 	}
 	d.issuer = issuer.New(issuer.Options{

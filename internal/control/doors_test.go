@@ -398,7 +398,7 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 		AddClient.name:   Registration{ID: "billing", Grants: grants}, ShowClient.name: ClientID{"billing"},
 		NewSecret.name: SecretRequest{ID: "billing"}, RemoveClient.name: ClientID{"billing"},
 	}
-	secrets := []string{"argon2", password, `"d":`, "eyJ", "Hash", "hash", "Sealed"}
+	secrets := []string{"argon2", password, `"d":`, "eyJhbGci", "Hash", "hash", "Sealed"}
 	order := slices.Sorted(maps.Keys(operations))
 	slices.SortStableFunc(order, func(a, b string) int { return changes(a) - changes(b) })
 	for _, name := range order {

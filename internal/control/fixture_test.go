@@ -108,7 +108,7 @@ func newFixture(t testing.TB) *fixture {
 		},
 	})
 	must(t, err)
-	directory, err := users.New(f.store, users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, f.now)
+	directory, err := users.New(users.Options{Store: f.store, Params: users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, Now: f.now})
 	must(t, err)
 	f.Operator = &Operator{Users: directory, Keys: keys, Now: f.now, Clients: oauth.NewClients(f.store, issuer.FirstParty, f.now), Issuer: issuer.New(issuer.Options{
 		Store: f.store, Users: directory, Signer: keys, Keys: keys, Now: f.now, Log: log,
@@ -124,14 +124,14 @@ func newFixture(t testing.TB) *fixture {
 func (f *fixture) create(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		_, err := f.Users.Create(t.Context(), name, password)
+		_, err := f.Users.Create(t.Context(), name, password, users.Profile{})
 		must(t, err)
 	}
 }
 
 func (f *fixture) login(t testing.TB, name string) issuer.Tokens {
 	t.Helper()
-	tokens, err := f.Issuer.Login(t.Context(), issuer.FirstParty, name, password)
+	tokens, err := f.Issuer.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: name, Password: password})
 	must(t, err)
 	return tokens
 }

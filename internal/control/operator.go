@@ -101,7 +101,7 @@ type UserList struct {
 }
 
 func (o *Operator) addUser(ctx context.Context, in Credentials) (User, error) {
-	u, err := o.Users.Create(ctx, in.Name, in.Password)
+	u, err := o.Users.Create(ctx, in.Name, in.Password, users.Profile{})
 	return viewUser(u), err
 }
 

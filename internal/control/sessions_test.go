@@ -49,7 +49,7 @@ func TestAccountChangesEndItsSessions(t *testing.T) {
 				if _, err := f.Issuer.Verify(t.Context(), tokens.Access); !errors.Is(err, e.token) {
 					t.Errorf("Verify after it: %v, want %v", err, e.token)
 				}
-				if _, err := f.Issuer.Login(t.Context(), issuer.FirstParty, "kyoko", password); !errors.Is(err, users.ErrCredentials) {
+				if _, err := f.Issuer.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password}); !errors.Is(err, users.ErrCredentials) {
 					t.Errorf("Login after it: %v, want %v", err, users.ErrCredentials)
 				}
 				if _, err := f.Issuer.Refresh(t.Context(), other.Refresh); err != nil {

@@ -42,8 +42,8 @@ var rules = []rule{
 		because: "a new major version of jwx touches the packages that make and read keys and tokens, and no others",
 	},
 	{
-		of:      oneOf("signet/jwks", "signet/users"),
-		forbids: public,
+		of:      oneOf("signet/jwks", "signet/users", "signet/users/passhash", "signet/users/blocklist"),
+		forbids: func(path string) bool { return public(path) && !below("signet/users")(path) },
 		because: "jwks and users are leaves",
 	},
 	{

@@ -31,7 +31,7 @@ func (f failing) fail() error {
 	return f.err
 }
 
-func (f failing) Login(context.Context, string, string, string) (issuer.Tokens, error) {
+func (f failing) Login(context.Context, issuer.Attempt) (issuer.Tokens, error) {
 	return issuer.Tokens{}, f.fail()
 }
 func (f failing) Refresh(context.Context, string) (issuer.Tokens, error) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"signet/internal/web/clientaddr"
 	"signet/internal/web/oidc"
 	"signet/internal/web/problem"
 	"signet/internal/web/simplejwt"
@@ -31,6 +32,8 @@ type Options struct {
 	// Issuer answers the /api/token/ dialect, which is served if SimpleJWT is set.
 	Issuer    simplejwt.Issuer
 	SimpleJWT bool
+	// Proxies are those whose word about a client's address is taken.
+	Proxies clientaddr.Proxies
 	// OAuth answers the /oauth2/ routes for the Clients; nil leaves them off.
 	OAuth   oidc.Server
 	Clients oidc.Clients
@@ -66,7 +69,7 @@ func newRouter(opts Options, errors problem.Renderer) *mux.Router {
 	(&unmatched{router: router, errors: errors}).mount()
 	(&site{opts: opts, errors: errors}).mount(router)
 	if opts.SimpleJWT {
-		(&simplejwt.Handler{Issuer: opts.Issuer, Errors: errors}).Mount(router)
+		(&simplejwt.Handler{Issuer: opts.Issuer, Errors: errors, Proxies: opts.Proxies}).Mount(router)
 	}
 	if opts.OAuth != nil {
 		(&oidc.Handler{URL: opts.URL, Server: opts.OAuth, Clients: opts.Clients, Errors: errors}).Mount(router)

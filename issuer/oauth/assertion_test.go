@@ -54,13 +54,13 @@ func (s *assertionStore) UseAssertion(_ context.Context, client, jti string, exp
 
 // signer makes assertions of the client billing.
 type signer struct {
-	t       *testing.T
+	t       testing.TB
 	private *ecdsa.PrivateKey
 	clients *Clients
 	store   *assertionStore
 }
 
-func newSigner(t *testing.T) *signer {
+func newSigner(t testing.TB) *signer {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -74,7 +74,7 @@ func newSigner(t *testing.T) *signer {
 	return &signer{t, private, NewClients(store, "first-party", func() time.Time { return exchangeNow }), store}
 }
 
-func publicJWK(t *testing.T, public any, members map[string]any) []byte {
+func publicJWK(t testing.TB, public any, members map[string]any) []byte {
 	t.Helper()
 	key, err := jwk.FromRaw(public)
 	if err != nil {
@@ -355,6 +355,55 @@ func FuzzAssertion(f *testing.F) {
 		var refused *Error
 		if !errors.As(err, &refused) || refused.Code != InvalidClient {
 			t.Fatalf("error = %v", err)
+		}
+	})
+}
+
+// FuzzSignedAssertion: whatever the client itself signs, it is taken only if it says by
+// another reading of JSON what it must (RFC 7523 §3).
+func FuzzSignedAssertion(f *testing.F) {
+	s := newSigner(f)
+	good, err := json.Marshal(goodClaims())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, header := range []string{es256, `{"alg":"ES256","typ":"JWT"}`, `{"alg":"none"}`, `{"alg":"ES256","kid":""}`, `{"alg":"ES256","typ":"at+jwt"}`, `{}`} {
+		f.Add(header, string(good))
+	}
+	for _, payload := range []string{
+		`{"iss":"billing","sub":"billing","aud":"` + assertionIssuer + `","jti":"x","exp":1772366460,"exp":1}`,
+		`{"iss":"billing","sub":"billing","aud":["` + assertionIssuer + `"],"jti":"x","exp":1772366460}`,
+		`{"iss":"billing","sub":"billing","aud":"` + assertionIssuer + `","jti":"\u0000","exp":1772366460,"nbf":0}`,
+		`{"iss":"billing","sub":"billing","aud":"` + assertionIssuer + `","jti":"x","exp":1.77236646e9}`, `{}`, `[]`, `null`,
+	} {
+		f.Add(es256, payload)
+	}
+	f.Fuzz(func(t *testing.T, header, payload string) {
+		s.t = t
+		clear(s.store.used) // or a second run of one input is a replay
+		c, err := s.authenticate(s.signRaw(payload, header), "")
+		var refused *Error
+		if errors.As(err, &refused) && refused.Code == InvalidClient && len(s.store.used) == 0 {
+			return
+		}
+		var claims struct {
+			Issuer, Subject, Audience, ID string
+			Expires, NotBefore            int64
+		}
+		read := map[string]any{"iss": &claims.Issuer, "sub": &claims.Subject, "aud": &claims.Audience, "jti": &claims.ID, "exp": &claims.Expires, "nbf": &claims.NotBefore}
+		members := map[string]json.RawMessage{}
+		if json.Unmarshal([]byte(payload), &members) != nil {
+			t.Fatalf("%q under %q was taken: %v", payload, header, err)
+		}
+		for name, into := range read {
+			if value, ok := members[name]; ok && json.Unmarshal(value, into) != nil {
+				t.Fatalf("%q under %q was taken, and its %s is of another type", payload, header, name)
+			}
+		}
+		now := exchangeNow.Unix()
+		if err != nil || c.ID != "billing" || claims.Issuer != "billing" || claims.Subject != "billing" || claims.Audience != assertionIssuer ||
+			claims.ID == "" || claims.Expires <= now-30 || claims.Expires > now+630 || claims.NotBefore > now+30 {
+			t.Fatalf("%q under %q was taken as %q: %v", payload, header, c.ID, err)
 		}
 	})
 }

@@ -204,7 +204,8 @@ func (r *Clients) List(ctx context.Context, after string, limit int) ([]Client, 
 }
 
 // Remove deletes the client. Its secrets get nothing more; tokens that are out
-// verify at services until they expire.
+// verify at services until they expire. Here they are inactive, also once the id is
+// registered again.
 func (r *Clients) Remove(ctx context.Context, id string) error {
 	if err := r.store.RemoveClient(ctx, id); err != nil {
 		return fmt.Errorf("%.100q: %w", id, err)

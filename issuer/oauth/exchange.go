@@ -54,7 +54,7 @@ func (s *Server) exchange(ctx context.Context, req TokenRequest) (issuer.Authori
 	}
 	return issuer.Authorization{
 		Client: req.Client.ID, Subject: subject.Subject, Audience: audience, Scope: scope, Alg: req.Client.Alg,
-		Session: subject.Session, UserID: subject.UserID,
+		Session:  subject.Session,
 		Actor:    &issuer.Actor{Subject: req.Client.ID, Actor: subject.Actor},
 		NotAfter: time.Unix(subject.Expires, 0),
 	}, nil

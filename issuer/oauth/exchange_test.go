@@ -24,7 +24,7 @@ func (i *exchangeIssuer) Inspect(context.Context, string) (*issuer.Claims, error
 	return i.subject, i.err
 }
 
-func (i *exchangeIssuer) Issue(a issuer.Authorization) (string, time.Time, error) {
+func (i *exchangeIssuer) Issue(_ context.Context, a issuer.Authorization) (string, time.Time, error) {
 	i.issued = &a
 	return "new token", a.NotAfter, nil
 }
@@ -48,7 +48,7 @@ var exchangeNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // usersToken is what a user has sent to the service orders.
 func usersToken() *issuer.Claims {
 	return &issuer.Claims{
-		Subject: "USER", UserID: "USER", Client: issuer.FirstParty, Session: "s1", Kind: issuer.KindAccess,
+		Subject: "USER", Client: issuer.FirstParty, Session: "s1", Kind: issuer.KindAccess,
 		Audience: issuer.Audience{"orders", "other"}, Scope: "read write admin",
 		Expires: exchangeNow.Add(2 * time.Minute).Unix(),
 	}
@@ -78,7 +78,7 @@ func TestExchangeNarrowsAUsersToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &issuer.Authorization{
-		Client: "orders", Subject: "USER", UserID: "USER", Session: "s1", Alg: "RS256",
+		Client: "orders", Subject: "USER", Session: "s1", Alg: "RS256",
 		Audience: []string{"billing"}, Scope: []string{"read", "write"}, // of both sides
 		Actor: &issuer.Actor{Subject: "orders"}, NotAfter: exchangeNow.Add(2 * time.Minute).Local(),
 	}
@@ -128,6 +128,7 @@ func TestExchangeRefuses(t *testing.T) {
 		{"a token whose session has ended", nil, issuer.ErrNoSession, exchangeClients{}, InvalidRequest},
 		{"a token of a disabled user", nil, issuer.ErrInactive, exchangeClients{}, InvalidRequest},
 		{"a refresh token", func(c *issuer.Claims, _ *TokenRequest) { c.Kind = issuer.KindRefresh }, nil, exchangeClients{}, InvalidRequest},
+		{"its own refresh token", func(c *issuer.Claims, _ *TokenRequest) { c.Kind, c.Client = issuer.KindRefresh, "orders" }, nil, exchangeClients{}, InvalidRequest},
 		{"a token for another service", func(c *issuer.Claims, _ *TokenRequest) { c.Audience = issuer.Audience{"other"} }, nil, exchangeClients{}, InvalidRequest},
 		{"a token of a client that was removed", func(c *issuer.Claims, _ *TokenRequest) { c.Client = "gone" }, nil, exchangeClients{}, InvalidRequest},
 		{"a chain that is too long", func(c *issuer.Claims, _ *TokenRequest) {

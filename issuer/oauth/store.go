@@ -23,7 +23,8 @@ type Client struct {
 	// Keys is the JWK Set of a client that authenticates with private_key_jwt
 	// (RFC 7523 §2.2) and has no secret; public keys alone, each with kid and alg.
 	Keys []byte
-	// Created is an instant with a resolution of a second.
+	// Created is when the ID was registered, with a resolution of a second: tokens
+	// older than that are of another client with the same ID, which was removed.
 	Created time.Time
 	// Version counts the updates of this record; see Registry.UpdateClient.
 	Version uint64

@@ -22,7 +22,7 @@ func (s *Server) Revoke(ctx context.Context, client Client, token string) error 
 		return nil
 	case err != nil:
 		return err
-	case c.Client != client.ID:
+	case c.Client != client.ID || client.registeredAfter(c):
 		return refuse(InvalidGrant, "the token belongs to another client")
 	case c.Kind != issuer.KindRefresh:
 		return refuse(UnsupportedTokenType, "an access token cannot be revoked; it expires soon")
@@ -79,19 +79,44 @@ func (s *Server) Introspect(ctx context.Context, client Client, token string) (I
 	return answer, nil
 }
 
-// concerns reports whether client may know of the token, and whether the client that
-// it was issued to is still there. A refresh token is its owner's alone.
+// concerns reports whether client may know of the token, which is its own or for it,
+// and whether the clients that the token rests on are still there. A refresh token is
+// its owner's alone.
 func (s *Server) concerns(ctx context.Context, client Client, c *issuer.Claims) (bool, error) {
 	own := c.Client == client.ID
-	if !own && (c.Kind != issuer.KindAccess || !slices.Contains(c.Audience, client.ID)) {
+	isFor := c.Kind == issuer.KindAccess && slices.Contains(c.Audience, client.ID)
+	if !own && !isFor || client.registeredAfter(c) {
 		return false, nil
 	}
-	if own || c.Client == s.Clients.firstParty {
-		return true, nil
+	for _, id := range parties(c) {
+		if id == client.ID || id == s.Clients.firstParty {
+			continue
+		}
+		party, err := s.Clients.store.Client(ctx, id)
+		if errors.Is(err, ErrNoClient) || err == nil && party.registeredAfter(c) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
 	}
-	_, err := s.Clients.store.Client(ctx, c.Client)
-	if errors.Is(err, ErrNoClient) {
-		return false, nil
+	return true, nil
+}
+
+// parties are the clients that a token rests on: the one that it was issued to, and the
+// subject if that is no user. Those have sessions, and Issuer.Inspect asks for them.
+func parties(c *issuer.Claims) []string {
+	if c.Session == "" && c.Subject != c.Client {
+		return []string{c.Client, c.Subject}
 	}
-	return err == nil, err
+	return []string{c.Client}
+}
+
+// registeredAfter reports whether the token is older than this registration of its id:
+// it belongs to, or was meant for, whoever had the id before, and is refused. Both
+// instants are whole seconds, rounded down, so the client's own tokens are never older.
+// A predecessor's token is not told apart if it was made in the very second of the
+// registration: refusing that second would refuse the client's own first tokens.
+func (c *Client) registeredAfter(token *issuer.Claims) bool {
+	return token.IssuedAt < c.Created.Unix()
 }

@@ -165,7 +165,7 @@ func (k knows) Inspect(context.Context, string) (*issuer.Claims, error) { return
 func TestIntrospectTellsOfARefreshTokenByItsKindAndNotItsAudience(t *testing.T) {
 	f := newFixture(t)
 	owner, ledger := f.add(t, batch()), f.add(t, service("ledger"))
-	claims := issuer.Claims{Client: "batch", Audience: issuer.Audience{"ledger"}, Kind: issuer.KindRefresh}
+	claims := issuer.Claims{Client: "batch", Audience: issuer.Audience{"ledger"}, Kind: issuer.KindRefresh, Session: "one", IssuedAt: start.Unix()}
 	s := &oauth.Server{Issuer: knows{f.issuer, claims}, Clients: f.Clients, Now: f.now}
 	for _, c := range []oauth.Client{owner, ledger} {
 		got, err := s.Introspect(t.Context(), c, "x")

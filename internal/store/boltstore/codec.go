@@ -23,6 +23,16 @@ type userRecord struct {
 	PasswordChanged int64  `cbor:"5,keyasint"`
 	Version         uint64 `cbor:"6,keyasint"`
 	Epoch           uint64 `cbor:"7,keyasint,omitempty"`
+
+	UserID      string   `cbor:"8,keyasint,omitempty"`
+	Email       string   `cbor:"9,keyasint,omitempty"`
+	GivenName   string   `cbor:"10,keyasint,omitempty"`
+	FamilyName  string   `cbor:"11,keyasint,omitempty"`
+	Staff       bool     `cbor:"12,keyasint,omitempty"`
+	Superuser   bool     `cbor:"13,keyasint,omitempty"`
+	Groups      []string `cbor:"14,keyasint,omitempty"`
+	Permissions []string `cbor:"15,keyasint,omitempty"`
+	Claims      string   `cbor:"16,keyasint,omitempty"`
 }
 
 // sessionRecord is what every refresh rewrites, so it is kept small: some 160
@@ -72,6 +82,8 @@ func encodeUser(u users.User) ([]byte, error) {
 	return cbor.Marshal(userRecord{
 		Name: u.Name, Hash: u.Hash, Disabled: u.Disabled, Version: u.Version, Epoch: u.Epoch,
 		Created: u.Created.UnixMilli(), PasswordChanged: u.PasswordChanged.UnixMilli(),
+		UserID: u.UserID, Email: u.Email, GivenName: u.GivenName, FamilyName: u.FamilyName,
+		Staff: u.Staff, Superuser: u.Superuser, Groups: u.Groups, Permissions: u.Permissions, Claims: u.Claims,
 	})
 }
 
@@ -83,6 +95,10 @@ func decodeUser(id string, b []byte) (users.User, error) {
 	return users.User{
 		ID: id, Name: r.Name, Hash: r.Hash, Disabled: r.Disabled, Version: r.Version, Epoch: r.Epoch,
 		Created: instant(r.Created), PasswordChanged: instant(r.PasswordChanged),
+		Profile: users.Profile{
+			UserID: r.UserID, Email: r.Email, GivenName: r.GivenName, FamilyName: r.FamilyName,
+			Staff: r.Staff, Superuser: r.Superuser, Groups: r.Groups, Permissions: r.Permissions, Claims: r.Claims,
+		},
 	}, nil
 }
 

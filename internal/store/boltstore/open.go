@@ -11,17 +11,20 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"signet/users"
 )
 
 const (
 	application = "signet"
 	// schema is the version of the layout below. A change that an older Signet
 	// would misread raises it; a new field in a record or a new bucket does not.
-	schema = 1
+	schema = 2
 
 	// pagesAtOpen is how many pages Open inspects, from the root down: all of
 	// a small file, the upper levels of a large one, within some 50 ms.
@@ -38,6 +41,8 @@ var (
 	bucketBySubject = []byte("by-subject") // subject, id -> nothing; see subjectKey
 	bucketClients   = []byte("clients")    // id -> client, CBOR
 	bucketUsed      = []byte("assertions") // expiry and hash of a used client assertion -> nothing
+	bucketUserIDs   = []byte("user-ids")   // user_id -> id; since schema 2
+	bucketHashes    = []byte("hashes")     // kind of hash -> how many users have one; since schema 2
 
 	keyApplication = []byte("application")
 	keySchema      = []byte("schema")
@@ -179,30 +184,48 @@ func open(path string, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// prepare looks at the file again, now that no one else can write to it, and
-// makes the buckets of a new one, and the one that an older Signet did not make.
+// prepare looks at the file again, now that no one else can write to it, and brings
+// a new or an older one to the schema of this version, in one step.
 func (s *Store) prepare() error {
-	fresh := false
+	found := uint32(0)
 	err := s.db.View(func(tx *bbolt.Tx) (err error) {
-		fresh, err = identify(s.path, tx)
+		found, err = identify(s.path, tx)
 		return err
 	})
-	if err != nil || !fresh {
+	if err != nil || found == schema {
 		return err
 	}
-	if err := s.db.Update(prepare); err != nil {
+	if err := s.db.Update(func(tx *bbolt.Tx) error { return upgrade(tx, found) }); err != nil {
 		return openError(s.path, err)
+	}
+	if found > 0 {
+		s.log.Info("the database has a new layout; an older signet no longer opens it", "file", s.path, "from", found, "to", schema)
+		return nil
 	}
 	return syncDir(filepath.Dir(s.path))
 }
 
-// buckets are all there are; a file that lacks one has lost it.
-var buckets = [][]byte{bucketMeta, bucketKeys, bucketUsers, bucketNames, bucketSessions, bucketBySubject, bucketClients, bucketUsed}
+// buckets are those of each schema beside the ones before; a file that lacks one has
+// lost it.
+var buckets = [schema][][]byte{
+	{bucketMeta, bucketKeys, bucketUsers, bucketNames, bucketSessions, bucketBySubject, bucketClients, bucketUsed},
+	{bucketUserIDs, bucketHashes},
+}
 
 // prepare writes an empty database.
-func prepare(tx *bbolt.Tx) error {
-	for _, name := range buckets {
-		if _, err := tx.CreateBucket(name); err != nil {
+func prepare(tx *bbolt.Tx) error { return upgrade(tx, 0) }
+
+// upgrade makes what a database of an older schema lacks; 0 has nothing.
+func upgrade(tx *bbolt.Tx, from uint32) error {
+	for _, added := range buckets[from:] {
+		for _, name := range added {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+	}
+	if from == 1 {
+		if err := countHashes(tx); err != nil {
 			return err
 		}
 	}
@@ -212,30 +235,45 @@ func prepare(tx *bbolt.Tx) error {
 		meta.Put(keySchema, binary.BigEndian.AppendUint32(nil, schema)))
 }
 
-// identify says whether the database is ours, or fresh: without any bucket,
+// countHashes fills the counts of an older database. Its users have no user_id.
+func countHashes(btx *bbolt.Tx) error {
+	counts := map[string]int64{}
+	t := &tx{Tx: btx}
+	err := t.Bucket(bucketUsers).ForEach(func(id, record []byte) error {
+		u, err := decodeUser(string(id), record)
+		counts[users.HashKind(u.Hash)]++
+		return err
+	})
+	for kind, n := range counts {
+		err = cmp.Or(err, countHash(t, kind, n))
+	}
+	return err
+}
+
+// identify says which schema the database has; 0 is a fresh one, without any bucket,
 // as a crash right after its creation leaves it.
-func identify(path string, tx *bbolt.Tx) (fresh bool, err error) {
+func identify(path string, tx *bbolt.Tx) (found uint32, err error) {
 	if name, _ := tx.Cursor().First(); name == nil {
-		return true, nil
+		return 0, nil
 	}
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil || !bytes.Equal(meta.Get(keyApplication), []byte(application)) {
-		return false, fmt.Errorf("%w: %s belongs to another program: choose another file", ErrForeign, path)
+		return 0, fmt.Errorf("%w: %s belongs to another program: choose another file", ErrForeign, path)
 	}
 	v := meta.Get(keySchema)
-	if len(v) != 4 {
-		return false, damaged(path, errors.New("no schema version"))
+	if len(v) != 4 || binary.BigEndian.Uint32(v) == 0 {
+		return 0, damaged(path, errors.New("no schema version"))
 	}
-	if n := binary.BigEndian.Uint32(v); n > schema {
-		return false, fmt.Errorf("%w: %s was written by a newer signet (schema %d; this one knows %d): use the newer version",
-			ErrForeign, path, n, schema)
+	if found = binary.BigEndian.Uint32(v); found > schema {
+		return 0, fmt.Errorf("%w: %s was written by a newer signet (schema %d; this one knows %d): use the newer version",
+			ErrForeign, path, found, schema)
 	}
-	for _, name := range buckets {
+	for _, name := range slices.Concat(buckets[:found]...) {
 		if tx.Bucket(name) == nil {
-			return false, damaged(path, fmt.Errorf("no bucket %s", name))
+			return 0, damaged(path, fmt.Errorf("no bucket %s", name))
 		}
 	}
-	return false, nil
+	return found, nil
 }
 
 // openBolt is bbolt.Open with its panics as errors and its file handle shown.
@@ -266,6 +304,8 @@ func openError(path string, err error) error {
 		errors.Is(err, berrors.ErrVersionMismatch),
 		errors.Is(err, berrors.ErrIncompatibleValue): // an entry where a bucket belongs
 		return damaged(path, err)
+	case errors.Is(err, ErrStorage): // a record that the upgrade cannot read
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("cannot open the database %s: %w: check the owner and the mode of the file and its directory", path, err)
 	default:

@@ -1,7 +1,9 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 
 	"signet/users"
 )
@@ -18,6 +20,9 @@ func (s *Store) CreateUser(ctx context.Context, u users.User) error {
 		if t.get(bucketNames, name) != nil || t.get(bucketUsers, id) != nil {
 			return users.ErrExists
 		}
+		if err := indexUser(t, users.User{}, u); err != nil {
+			return err
+		}
 		if err := t.put(bucketUsers, id, value); err != nil {
 			return err
 		}
@@ -29,6 +34,19 @@ func (s *Store) CreateUser(ctx context.Context, u users.User) error {
 func (s *Store) UserByName(ctx context.Context, name string) (u users.User, err error) {
 	err = s.view(ctx, func(t *tx) (err error) {
 		id := t.get(bucketNames, []byte(name))
+		if id == nil {
+			return users.ErrNotFound
+		}
+		u, err = loadUser(t, string(id))
+		return err
+	})
+	return u, err
+}
+
+// UserByUserID implements users.Store.
+func (s *Store) UserByUserID(ctx context.Context, userID string) (u users.User, err error) {
+	err = s.view(ctx, func(t *tx) (err error) {
+		id := t.get(bucketUserIDs, []byte(userID))
 		if id == nil {
 			return users.ErrNotFound
 		}
@@ -63,6 +81,9 @@ func (s *Store) UpdateUser(ctx context.Context, u users.User) error {
 		if stored.Version != expected || stored.Name != u.Name {
 			return users.ErrConflict
 		}
+		if err := indexUser(t, stored, u); err != nil {
+			return err
+		}
 		return t.put(bucketUsers, []byte(u.ID), value)
 	})
 }
@@ -72,6 +93,9 @@ func (s *Store) RemoveUser(ctx context.Context, id string) error {
 	return s.write(ctx, func(t *tx) error {
 		u, err := loadUser(t, id)
 		if err != nil {
+			return err
+		}
+		if err := indexUser(t, u, users.User{}); err != nil {
 			return err
 		}
 		if err := t.delete(bucketUsers, []byte(id)); err != nil {
@@ -97,6 +121,75 @@ func (s *Store) Users(ctx context.Context, after string, limit int) (page []user
 		return nil
 	})
 	return page, err
+}
+
+// HashKinds implements users.Store.
+func (s *Store) HashKinds(ctx context.Context) (map[string]int, error) {
+	counts := map[string]int{}
+	err := s.view(ctx, func(t *tx) error {
+		for kind, n := range following(t.Bucket(bucketHashes).Cursor(), kindPrefix, "") {
+			counts[string(kind)] = int(binary.BigEndian.Uint64(n))
+		}
+		return nil
+	})
+	return counts, err
+}
+
+// indexUser follows a change of an account in the index of user ids and in the counts
+// of hash kinds; the zero User stands for none.
+func indexUser(t *tx, before, after users.User) error {
+	if before.UserID != after.UserID {
+		if err := indexUserID(t, before, after); err != nil {
+			return err
+		}
+	}
+	if before.ID != "" && after.ID != "" && before.Hash == after.Hash {
+		return nil
+	}
+	for _, step := range []struct {
+		user users.User
+		by   int64
+	}{{before, -1}, {after, 1}} {
+		if step.user.ID == "" {
+			continue
+		}
+		if err := countHash(t, users.HashKind(step.user.Hash), step.by); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func indexUserID(t *tx, before, after users.User) error {
+	if after.UserID != "" {
+		if t.get(bucketUserIDs, []byte(after.UserID)) != nil {
+			return users.ErrUserID
+		}
+		if err := t.put(bucketUserIDs, []byte(after.UserID), []byte(after.ID)); err != nil {
+			return err
+		}
+	}
+	if before.UserID == "" {
+		return nil
+	}
+	return t.delete(bucketUserIDs, []byte(before.UserID))
+}
+
+// kindPrefix stands before the name of a kind, which may be empty: bbolt takes no
+// empty key.
+var kindPrefix = []byte{'k'}
+
+// countHash adds to the count of a kind.
+func countHash(t *tx, kind string, by int64) error {
+	key := append(bytes.Clone(kindPrefix), kind...)
+	count := uint64(by)
+	if stored := t.get(bucketHashes, key); stored != nil {
+		count += binary.BigEndian.Uint64(stored)
+	}
+	if count == 0 {
+		return t.delete(bucketHashes, key)
+	}
+	return t.put(bucketHashes, key, binary.BigEndian.AppendUint64(nil, count))
 }
 
 func loadUser(t *tx, id string) (users.User, error) {

@@ -42,7 +42,7 @@ func NewFaulty(store Store) *Faulty {
 	f := &Faulty{store: store, next: map[string][]Fault{}}
 	for _, m := range []string{
 		"LoadRing", "ReplaceRing",
-		"CreateUser", "UserByName", "UserByID", "UpdateUser", "RemoveUser", "Users",
+		"CreateUser", "UserByName", "UserByID", "UserByUserID", "HashKinds", "UpdateUser", "RemoveUser", "Users",
 		"CreateSession", "Session", "AdvanceSession", "EndSession",
 		"ListSessions", "EndSubjectSessions", "SweepSessions",
 		"CreateClient", "Client", "UpdateClient", "RemoveClient", "Clients",
@@ -116,6 +116,14 @@ func (f *Faulty) UserByName(ctx context.Context, name string) (users.User, error
 
 func (f *Faulty) UserByID(ctx context.Context, id string) (users.User, error) {
 	return query(f, "UserByID", func() (users.User, error) { return f.store.UserByID(ctx, id) })
+}
+
+func (f *Faulty) UserByUserID(ctx context.Context, userID string) (users.User, error) {
+	return query(f, "UserByUserID", func() (users.User, error) { return f.store.UserByUserID(ctx, userID) })
+}
+
+func (f *Faulty) HashKinds(ctx context.Context) (map[string]int, error) {
+	return query(f, "HashKinds", func() (map[string]int, error) { return f.store.HashKinds(ctx) })
 }
 
 func (f *Faulty) UpdateUser(ctx context.Context, u users.User) error {

@@ -46,6 +46,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"UserPages", testUserPages},
 		{"UserCreateRace", testUserCreateRace},
 		{"UserUpdateRace", testUserUpdateRace},
+		{"UserID", testUserID},
+		{"UserIDRace", testUserIDRace},
+		{"HashKinds", testHashKinds},
 
 		{"SessionRoundTrip", testSessionRoundTrip},
 		{"SessionExists", testSessionExists},

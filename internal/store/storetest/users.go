@@ -20,6 +20,8 @@ func sampleUser(n int) users.User {
 func testUserRoundTrip(t *testing.T, s Store) {
 	odd := sampleUser(2)
 	odd.Epoch = 5
+	odd.Profile = users.Profile{UserID: "42", Email: "k@example.com", GivenName: "Käthe", FamilyName: "Müller", Staff: true,
+		Superuser: true, Groups: []string{"a", "b"}, Permissions: []string{"orders.add_order"}, Claims: `{"tenant":"x"}`}
 	odd.ID, odd.Name = "not hex32", "käthe\x00müller \xff"
 	odd.Created = odd.Created.In(time.FixedZone("elsewhere", 3600))
 	for _, want := range []users.User{sampleUser(1), odd} {
@@ -169,4 +171,106 @@ func testUserUpdateRace(t *testing.T, s Store) {
 		read.Hash, read.Version = fmt.Sprint("$", slices.Index(errs, nil)), uint64(round+2)
 		wantEqual(t, "the winner's record", got, read)
 	}
+}
+
+func testUserID(t *testing.T, s Store) {
+	a, b, plain := sampleUser(1), sampleUser(2), sampleUser(3)
+	a.UserID, b.UserID = "1", "2"
+	for _, u := range []users.User{a, b, plain} {
+		must(t, s.CreateUser(t.Context(), u))
+	}
+	third := sampleUser(4)
+	third.UserID = "1"
+	wantErr(t, "a taken user_id", s.CreateUser(t.Context(), third), users.ErrUserID)
+	wantErr(t, "the refused", err2(s.UserByName(t.Context(), third.Name)), users.ErrNotFound)
+	third.Name = a.Name
+	wantErr(t, "a taken name and user_id", s.CreateUser(t.Context(), third), users.ErrExists)
+
+	wantUserID := func(what, userID, id string) {
+		t.Helper()
+		got, err := s.UserByUserID(t.Context(), userID)
+		if id == "" {
+			wantErr(t, what, err, users.ErrNotFound)
+			return
+		}
+		must(t, err)
+		wantEqual(t, what, got.ID, id)
+	}
+	wantUserID("of a", "1", a.ID)
+	wantUserID("unknown", "3", "")
+	wantUserID("none", "", "")
+
+	b.Version, b.UserID = 1, "1"
+	wantErr(t, "an update to a taken user_id", s.UpdateUser(t.Context(), b), users.ErrUserID)
+	b.UserID = "3"
+	must(t, s.UpdateUser(t.Context(), b))
+	wantUserID("of b, changed", "3", b.ID)
+	wantUserID("the one before", "2", "")
+	b.Version, b.UserID = 2, ""
+	must(t, s.UpdateUser(t.Context(), b))
+	wantUserID("of b, taken away", "3", "")
+	plain.Version, plain.UserID = 1, "3"
+	must(t, s.UpdateUser(t.Context(), plain))
+	wantUserID("given", "3", plain.ID)
+	must(t, s.RemoveUser(t.Context(), a.ID))
+	wantUserID("of a removed account", "1", "")
+}
+
+func testUserIDRace(t *testing.T, s Store) {
+	errs := together(32, func(i int) error {
+		u := sampleUser(i)
+		u.UserID = "same"
+		return s.CreateUser(t.Context(), u)
+	})
+	wantOne(t, errs, users.ErrUserID)
+	got, err := s.UserByUserID(t.Context(), "same")
+	must(t, err)
+	wantEqual(t, "the account", got.ID, sampleUser(slices.Index(errs, nil)).ID)
+}
+
+func testHashKinds(t *testing.T, s Store) {
+	const (
+		argon  = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"
+		django = "pbkdf2_sha256$1000$c2FsdHNhbHQ$lOcEBkGp2qkNVhoVZuGZUJyzBTOhmSEOEdbTsz9p+xw="
+	)
+	want := map[string]int{}
+	check := func(what string) {
+		t.Helper()
+		got, err := s.HashKinds(t.Context())
+		must(t, err)
+		wantEqual(t, what, got, want)
+	}
+	check("no users")
+	var all []users.User
+	for i, hash := range []string{argon, argon, django, ""} {
+		u := sampleUser(i)
+		u.Hash = hash
+		must(t, s.CreateUser(t.Context(), u))
+		u.Version = 1
+		all = append(all, u)
+	}
+	oldKind, newKind := users.HashKind(django), users.HashKind(argon)
+	if oldKind == "" || newKind == "" {
+		t.Fatal("the samples are no hashes")
+	}
+	want = map[string]int{newKind: 2, oldKind: 1, "": 1}
+	check("four users")
+	must(t, s.UpdateUser(t.Context(), all[0])) // the same hash
+	check("an update of something else")
+	all[2].Hash = argon
+	must(t, s.UpdateUser(t.Context(), all[2]))
+	want = map[string]int{newKind: 3, "": 1}
+	check("an upgrade")
+	wantErr(t, "conflict", s.UpdateUser(t.Context(), all[2]), users.ErrConflict)
+	check("a refused update")
+	must(t, s.RemoveUser(t.Context(), all[3].ID))
+	want = map[string]int{newKind: 3}
+	check("a removal")
+	together(32, func(i int) error {
+		u := sampleUser(10 + i)
+		u.Hash = django
+		return s.CreateUser(t.Context(), u)
+	})
+	want[oldKind] = 32
+	check("creations at one moment")
 }

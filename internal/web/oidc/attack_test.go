@@ -1,297 +1,317 @@
 package oidc_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/http/httptest"
-	"os"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jwe"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
 	"signet/internal/web/webtest"
 	"signet/issuer"
+	"signet/issuer/issuertest"
+	"signet/issuer/oauth"
 )
 
-func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+const accessType = "urn:ietf:params:oauth:token-type:access_token"
 
-func signES256(t testing.TB, key *ecdsa.PrivateKey, header, payload string) string {
-	t.Helper()
-	input := encode([]byte(header)) + "." + encode([]byte(payload))
-	hash := sha256.Sum256([]byte(input))
-	r, s, err := ecdsa.Sign(rand.Reader, key, hash[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return input + "." + encode(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+// outcome is a status, and what the body is or begins with.
+type outcome struct {
+	status int
+	body   string
 }
 
-// private is the issuer's signing key, as someone has it who holds the database and
-// the sealing key: a forgery shall differ from a genuine token in one thing.
-func (s *server) private(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	text, err := os.ReadFile(s.SealFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	secret, err := base64.RawURLEncoding.DecodeString(lines[len(lines)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := s.Store.LoadRing(t.Context())
-	if err != nil || len(ring.Keys) != 1 {
-		t.Fatalf("%d keys, %v", len(ring.Keys), err)
-	}
-	plain, err := jwe.Decrypt([]byte(ring.Keys[0].Sealed), jwe.WithKey(jwa.DIRECT, secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := jwk.ParseKey(plain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private := new(ecdsa.PrivateKey)
-	if err := key.Raw(private); err != nil {
-		t.Fatal(err)
-	}
-	return private
-}
+func code(status int, code string) outcome { return outcome{status, `{"error":"` + code + `",`} }
 
-// forger makes tokens that differ from a genuine one in one thing.
-type forger struct {
-	t               testing.TB
-	text            string
-	part            []string
-	header, payload map[string]any
-	own, stranger   *ecdsa.PrivateKey
-	elsewhere       string // a URL of an attacker
-	named           map[string]string
-}
-
-func newForger(t testing.TB, text string, own *ecdsa.PrivateKey, elsewhere string) *forger {
-	t.Helper()
-	f := &forger{t: t, text: text, part: strings.Split(text, "."), payload: webtest.Claims(t, text),
-		own: own, elsewhere: elsewhere, named: map[string]string{}}
-	head, err := base64.RawURLEncoding.DecodeString(f.part[0])
-	if err == nil {
-		err = json.Unmarshal(head, &f.header)
-	}
-	if err == nil {
-		f.stranger, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func (f *forger) object(base, changes map[string]any) string {
-	merged := maps.Clone(base)
-	maps.Copy(merged, changes)
-	maps.DeleteFunc(merged, func(_ string, value any) bool { return value == nil })
-	text, err := json.Marshal(merged)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return string(text)
-}
-
-// change signs header and claims after changes; nil removes one.
-func (f *forger) change(key *ecdsa.PrivateKey, header, claims map[string]any) string {
-	return signES256(f.t, key, f.object(f.header, header), f.object(f.payload, claims))
-}
-
-type m = map[string]any
-
-// attacks are the table of the issuer's tests in short (security-cases 3.2).
-func (f *forger) attacks() map[string]string {
-	f.algorithms()
-	f.headers()
-	f.claims()
-	f.texts()
-	return f.named
-}
-
-func (f *forger) algorithms() {
-	for _, none := range []string{"none", "None", "NONE", "nOnE", ""} {
-		f.named["alg "+none+" without signature"] = encode([]byte(f.object(f.header, m{"alg": none}))) + "." + f.part[1] + "."
-		f.named["alg "+none+" signed"] = f.change(f.own, m{"alg": none}, nil)
-	}
-	for _, alg := range []string{"HS256", "RS256", "ES384", "EdDSA", "es256"} {
-		f.named["alg "+alg] = f.change(f.own, m{"alg": alg}, nil)
-	}
-	der, err := x509.MarshalPKIXPublicKey(&f.own.PublicKey)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	for name, secret := range map[string][]byte{"PEM": text, "PEM, trimmed": []byte(strings.TrimSpace(string(text))), "DER": der, "": nil} {
-		input := encode([]byte(f.object(f.header, m{"alg": "HS256"}))) + "." + f.part[1]
-		mac := hmac.New(sha256.New, secret)
-		mac.Write([]byte(input))
-		f.named["HMAC with the public key as "+name] = input + "." + encode(mac.Sum(nil))
-	}
-	f.named["no signature"] = f.part[0] + "." + f.part[1] + "."
-	f.named["zeros as signature"] = f.part[0] + "." + f.part[1] + "." + encode(make([]byte, 64))
-	f.named["the key of a stranger"] = f.change(f.stranger, nil, nil)
-	f.named["another payload under the signature"] = f.part[0] + "." + encode([]byte(f.object(f.payload, m{"sub": "admin"}))) + "." + f.part[2]
-}
-
-func (f *forger) headers() {
-	for _, kid := range []any{nil, "", "unknown", "../../dev/null", f.elsewhere + "/jwks.json", "' OR '1'='1", "|sleep 5", "\x00", "\r\n", strings.Repeat("k", 5000), 1, []string{}} {
-		f.named[fmt.Sprintf("kid %.20v", kid)] = f.change(f.own, m{"kid": kid}, nil)
-	}
-	point, err := f.stranger.PublicKey.Bytes()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	public := m{"kty": "EC", "crv": "P-256", "x": encode(point[1:33]), "y": encode(point[33:])}
-	for name, header := range map[string]m{
-		"jwk": {"jwk": public}, "jwk without kid": {"jwk": public, "kid": nil}, "jku": {"jku": f.elsewhere + "/jwks.json"},
-		"jku without kid": {"jku": f.elsewhere + "/jwks.json", "kid": nil}, "x5u": {"x5u": f.elsewhere}, "x5c": {"x5c": []string{"MIIB"}},
-		"crit": {"crit": []string{"exp"}}, "b64": {"b64": false, "crit": []string{"b64"}}, "zip": {"zip": "DEF"}, "p2c": {"p2c": 1 << 30},
-	} {
-		f.named[name] = f.change(f.own, header, nil)
-		f.named[name+", signed with its key"] = f.change(f.stranger, header, nil)
-	}
-	for _, typ := range []any{nil, "", "id+jwt", "application/at+jwt", "AT+JWT", "logout+jwt", "token-introspection+jwt", "client-authentication+jwt", 1} {
-		f.named[fmt.Sprintf("typ %v", typ)] = f.change(f.own, m{"typ": typ}, nil)
-	}
-}
-
-// Names of attacks that a revocation may refuse.
-const (
-	noSession     = "a session that never was"
-	anotherPlace  = "of another client for another place"
-	anotherClient = "of a client that never was"
+var (
+	inactive = outcome{200, `{"active":false}`}
+	ignored  = outcome{200, `{}`}
+	tooLarge = code(http.StatusRequestEntityTooLarge, "invalid_request")
 )
 
-func (f *forger) claims() {
-	for _, claim := range []string{"exp", "iat", "nbf", "jti", "sub", "aud", "iss", "token_type", "client_id"} {
-		f.named["without "+claim] = f.change(f.own, nil, m{claim: nil})
-		for _, value := range []any{true, m{}, []any{m{}}, -1.5, json.RawMessage("1e400")} {
-			f.named[fmt.Sprintf("%s %v", claim, value)] = f.change(f.own, nil, m{claim: value})
+// entry is a parameter that takes a token, and how the endpoint answers attacks on it.
+type entry struct {
+	path, param string
+	auth        string   // the Authorization header
+	rest        []string // parameters beside it
+	refused     outcome
+	missing     outcome // of an empty one, which is absent (RFC 6749 §3.2)
+	parses      outcome // of one that is in order by itself; the zero value is refused
+}
+
+func (e *entry) want(a issuertest.Attack, form string) outcome {
+	switch {
+	case len(form) > 64<<10:
+		return tooLarge
+	case a.Token == "":
+		return e.missing
+	case a.Parses && e.parses.status != 0:
+		return e.parses
+	default:
+		return e.refused
+	}
+}
+
+// attack drives one attack at one entry, and reports whether it was answered as it must.
+func (s *server) attack(t *testing.T, e entry, what string, a issuertest.Attack) bool {
+	t.Helper()
+	body := form(append(slices.Clone(e.rest), e.param, a.Token)...)
+	want := e.want(a, body)
+	got := s.post(t, e.path, body, "Authorization", e.auth)
+	right := got.StatusCode == want.status && strings.HasPrefix(got.body, want.body)
+	if !right {
+		t.Errorf("%s, %s as %s at %s: got %d %.80s, want %d %s", what, a.Name, e.param, e.path, got.StatusCode, got.body, want.status, want.body)
+	}
+	return right
+}
+
+// introspection is by a client that a genuine token concerns.
+func introspection(by credentials) entry {
+	return entry{path: introspectPath, param: "token", auth: by.basic(), refused: inactive, missing: code(400, "invalid_request")}
+}
+
+// revocation is by the client that the genuine token was issued to; auth is empty for
+// the login. What parses is an access token of its own.
+func revocation(auth string, parses outcome) entry {
+	e := entry{path: revokePath, param: "token", auth: auth, refused: ignored, missing: code(400, "invalid_request"), parses: parses}
+	if auth == "" {
+		e.rest = []string{"client_id", issuer.FirstParty}
+	}
+	return e
+}
+
+// grants are the parameters of the token endpoint; genuine is a subject token that the
+// service may exchange.
+func (s *server) grants(genuine string) []entry {
+	invalid := code(400, "invalid_request")
+	exchange := []string{"grant_type", oauth.TokenExchange, "subject_token_type", accessType}
+	return []entry{
+		{path: tokenPath, param: "refresh_token", rest: []string{"grant_type", "refresh_token", "client_id", issuer.FirstParty},
+			refused: code(400, "invalid_grant"), missing: invalid},
+		{path: tokenPath, param: "subject_token", rest: exchange, auth: s.ledger.basic(), refused: invalid, missing: invalid},
+		{path: tokenPath, param: "actor_token", rest: append(exchange, "subject_token", genuine, "actor_token_type", accessType),
+			auth: s.ledger.basic(), refused: invalid, missing: invalid},
+	}
+}
+
+// target is a genuine token, attacked at entries.
+type target struct {
+	name, token string
+	kind        issuertest.Kind
+	keys        map[string]jwk.Key // that signed it
+	own         func(*issuertest.Genuine) []issuertest.Attack
+	entries     []entry
+}
+
+// attackAll drives the whole table at a target.
+func (s *server) attackAll(t *testing.T, target target, stranger map[string]jwk.Key, elsewhere string) {
+	t.Helper()
+	g := issuertest.New(t, issuertest.Source{Text: target.token, Kind: target.kind, URL: webtest.URL,
+		Keys: target.keys, Stranger: stranger, Elsewhere: elsewhere})
+	attacks := slices.Concat(g.Attacks(), g.Cuts(7))
+	if target.own != nil {
+		attacks = append(attacks, target.own(g)...)
+	}
+	if len(attacks) < 300 {
+		t.Errorf("%s: only %d attacks", target.name, len(attacks))
+	}
+	wrong := 0
+	for _, a := range attacks {
+		if a.Token == target.token {
+			t.Errorf("%s, %s: the attack changes nothing", target.name, a.Name)
+		}
+		for _, e := range target.entries {
+			if !s.attack(t, e, target.name, a) {
+				wrong++
+			}
+		}
+		if wrong > 20 {
+			t.Fatalf("%s: too many wrong answers", target.name)
 		}
 	}
-	for name, claims := range map[string]m{
-		"expired": {"exp": 1}, "exp as text": {"exp": "9999999999"}, "exp past all time": {"exp": int64(1) << 62}, "not yet": {"nbf": int64(253402300799)},
-		"of another issuer": {"iss": f.elsewhere}, "of the issuer with a slash": {"iss": webtest.URL + "/"},
-		"of another kind": {"token_type": "id"}, "no audience": {"aud": []string{}}, anotherPlace: {"aud": []string{"stock", "elsewhere"}, "client_id": "elsewhere"},
-		"an empty jti": {"jti": ""}, noSession: {"sid": "0123456789abcdef0123456789abcdef"}, "sid as a number": {"sid": 1}, "scope as a list": {"scope": []string{"a"}},
-		anotherClient: {"client_id": "nobody", "sub": "nobody", "aud": "nobody"},
-	} {
-		f.named[name] = f.change(f.own, nil, claims)
-	}
-	payload := f.object(f.payload, nil)
-	head := f.object(f.header, nil)
-	for name, text := range map[string]string{"exp twice": `{"exp":9999999999,` + payload[1:], "payload cut": payload[:len(payload)-1], "payload null": "null",
-		"payload in a list": "[" + payload + "]", "payload not UTF-8": payload[:len(payload)-1] + ",\"x\":\"\xff\"}", "deep payload": `{"x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "," + payload[1:]} {
-		f.named[name] = signES256(f.t, f.own, head, text)
-	}
-	f.named["alg twice"] = signES256(f.t, f.own, `{"alg":"none",`+head[1:], payload)
 }
 
-func (f *forger) texts() {
-	for _, space := range []string{" ", "\n", "\t", "\x00", "\u200b"} {
-		f.named[fmt.Sprintf("%q behind", space)] = f.text + space
-		f.named[fmt.Sprintf("%q before", space)] = space + f.text
-	}
-	for name, text := range map[string]string{"a fourth part": f.text + ".x", "padding": f.text + "=", "Bearer before": "Bearer " + f.text, "quotes": `"` + f.text + `"`,
-		"dots": "...", "two parts": f.part[0] + "." + f.part[1], "60000 dots": strings.Repeat(".", 60000), "60000 letters": strings.Repeat("A", 60000),
-		"a megabyte": strings.Repeat("A", 1<<20), "JWE": f.part[0] + "..AAAA.AAAA.AAAA", "markup": "<script>alert(1)</script>", "SQL": "' OR 1=1 --"} {
-		f.named[name] = text
-	}
-	flat, err := json.Marshal(m{"protected": f.part[0], "payload": f.part[1], "signature": f.part[2]})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.named["JSON serialisation"] = string(flat)
-	for cut := 1; cut < len(f.text); cut += 7 {
-		f.named[fmt.Sprint("cut to ", cut)] = f.text[:cut]
-		f.named[fmt.Sprint("without the first ", cut)] = f.text[cut:]
-	}
-}
-
-// Attacks × the endpoints that take a token: no forgery is ever active, none ends a
-// session, and none is the server's fault.
+// Attacks × the parameters that take a token of the issuer's own: no forgery is active
+// or traded, none ends a session, and none is the server's fault.
 func TestNoForgeryIsActive(t *testing.T) {
-	var hits atomic.Int64
-	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
-	defer attacker.Close()
-	s := start(t)
-	own := s.private(t)
-	access, refresh := s.login(t)
-	session, err := s.Issuer.Login(t.Context(), "batch", webtest.Alice, webtest.Password) // refresh tokens are their owner's alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.hideToken(session.Refresh)
-	public := []string{"client_id", issuer.FirstParty}
-	for _, base := range []struct {
-		name, token string
-		introspect  credentials
-		revoke      func(token string) answer
-	}{
-		{"a machine's token", s.machine(t), s.ledger, func(token string) answer { return s.as(t, s.batch, revokePath, "token", token) }},
-		{"a user's token", access, s.ledger, func(token string) answer { return s.post(t, revokePath, form(append(public, "token", token)...)) }},
-		{"a refresh token", session.Refresh, s.batch, func(token string) answer { return s.as(t, s.batch, revokePath, "token", token) }},
-		{"the login's refresh token", refresh, s.ledger, func(token string) answer { return s.post(t, revokePath, form(append(public, "token", token)...)) }},
-	} {
-		attacks := newForger(t, base.token, own, attacker.URL).attacks()
-		if len(attacks) < 150 {
-			t.Errorf("only %d attacks", len(attacks))
-		}
-		for name, token := range attacks {
-			if token == base.token {
-				t.Errorf("%s: the attack changes nothing", name)
+	elsewhere, stranger := issuertest.Attacker(t), issuertest.NewKeys(t)
+	for _, algorithms := range [][]string{{"ES256", "RS256"}, {"RS256", "ES256"}} {
+		t.Run(algorithms[0], func(t *testing.T) {
+			s := start(t, algorithms...)
+			keys := issuertest.PrivateKeys(t, s.Store, s.SealFile)
+			machine := s.machine(t)
+			access, refresh := s.login(t)
+			session, err := s.Issuer.Login(t.Context(), issuer.Attempt{Client: "batch", Name: webtest.Alice, Password: webtest.Password}) // refresh tokens are their owner's alone
+			if err != nil {
+				t.Fatal(err)
 			}
-			what := base.name + ", " + name
-			told, revoked := s.as(t, base.introspect, introspectPath, "token", token), base.revoke(token)
-			if len(token) > 60<<10 {
-				told.refuses(t, what+" at introspection", http.StatusRequestEntityTooLarge, "invalid_request")
-				revoked.refuses(t, what+" at revocation", http.StatusRequestEntityTooLarge, "invalid_request")
-				continue
+			s.hideToken(session.Refresh)
+			own, none := code(400, "unsupported_token_type"), outcome{}
+			for _, target := range []target{
+				{"a machine's token", machine, issuertest.Own, keys, (*issuertest.Genuine).Access,
+					append(s.grants(machine), introspection(s.ledger), revocation(s.batch.basic(), own))},
+				{"a user's token", access, issuertest.Own, keys, (*issuertest.Genuine).Access,
+					append(s.grants(machine), introspection(s.ledger), revocation("", own))},
+				{"a refresh token", session.Refresh, issuertest.Own, keys, (*issuertest.Genuine).Refresh,
+					append(s.grants(machine), introspection(s.batch), revocation(s.batch.basic(), none))},
+				{"the login's refresh token", refresh, issuertest.Own, keys, (*issuertest.Genuine).Refresh,
+					append(s.grants(machine), introspection(s.ledger), revocation("", none))},
+			} {
+				s.attackAll(t, target, stranger, elsewhere)
 			}
-			told.says(t, what+" at introspection", 200, `{"active":false}`)
-			if name == anotherPlace || name == anotherClient {
-				if revoked.StatusCode == http.StatusBadRequest { // well signed, and not this client's
-					revoked.refuses(t, what+" at revocation", 400, "invalid_grant")
-					continue
+			s.wantSessions(t, "after the attacks", 2)
+			for by, token := range map[credentials]string{s.ledger: machine, s.batch: session.Refresh} {
+				if !s.active(t, by, token) {
+					t.Errorf("a token of %s is not active after the attacks", by.id)
 				}
 			}
-			if name == noSession && revoked.StatusCode == http.StatusBadRequest { // an access token, of any session
-				revoked.refuses(t, what+" at revocation", 400, "unsupported_token_type")
-				continue
+			s.exchange(t, machine).gives(t, "the genuine subject token after the attacks")
+			s.refresh(t, refresh).gives(t, "the genuine refresh token after the attacks")
+			// The same claims under a second signature are the token itself: the attacks do
+			// not fail because the forger's keys are not the issuer's.
+			again := issuertest.New(t, issuertest.Source{Text: machine, Keys: keys}).WithClaims(nil)
+			if again == machine || !s.active(t, s.ledger, again) {
+				t.Error("a token of the forger's without an attack is not active")
 			}
-			revoked.says(t, what+" at revocation", 200, "{}")
-			s.refresh(t, token).says(t, what+" as a refresh token", 400, notHonoured)
+		})
+	}
+}
+
+// exchange trades a token for one for stock, as ledger.
+func (s *server) exchange(t testing.TB, subject string) answer {
+	t.Helper()
+	return s.as(t, s.ledger, tokenPath, "grant_type", oauth.TokenExchange, "subject_token_type", accessType, "subject_token", subject)
+}
+
+// Attacks × the endpoints that a client authenticates at with an assertion.
+func TestNoForgedAssertionIsTaken(t *testing.T) {
+	elsewhere, stranger := issuertest.Attacker(t), issuertest.NewKeys(t)
+	s := start(t)
+	c := s.keyed(t, "keyed")
+	rest := []string{"grant_type", "client_credentials", "token", "x", "client_assertion_type", oauth.AssertionType}
+	var entries []entry
+	for _, path := range endpoints {
+		entries = append(entries, entry{path: path, param: "client_assertion", rest: rest,
+			refused: outcome{401, notGood}, missing: outcome{400, noAssert}})
+	}
+	for _, alg := range []string{"ES256", "RS256"} {
+		assertion := s.assertion(t, c, alg, nil)
+		s.attackAll(t, target{alg + " assertion", assertion, issuertest.Assertion, c.keys, nil, entries}, stranger, elsewhere)
+		s.assert(t, tokenPath, assertion).gives(t, "the genuine assertion after the attacks") // none of them has spent it
+	}
+}
+
+// A verdict on one token is not kept for another.
+func TestBrokenSignatureBeforeAndAfterAGoodOne(t *testing.T) {
+	s := start(t)
+	c := s.keyed(t, "keyed")
+	machine := s.machine(t)
+	_, refresh := s.login(t)
+	broken := func(token string) string {
+		sig := []byte(token)
+		sig[len(sig)-40] ^= 1 // a letter or digit, for another one
+		return string(sig)
+	}
+	for range 3 {
+		s.as(t, s.ledger, introspectPath, "token", broken(machine)).says(t, "introspection", 200, inactive.body)
+		if !s.active(t, s.ledger, machine) {
+			t.Error("the good token is not active after a broken one")
 		}
-		if base.name != "the login's refresh token" && !s.active(t, base.introspect, base.token) {
-			t.Errorf("%s is not active after the attacks", base.name)
-		}
-		// The same claims under a second signature are the token itself.
-		if again := newForger(t, base.token, own, "").change(own, nil, nil); base.name == "a refresh token" && !s.active(t, s.batch, again) {
-			t.Error("the forger's key is not the issuer's: the attacks fail for another reason")
+		s.as(t, s.ledger, introspectPath, "token", broken(machine)).says(t, "introspection, again", 200, inactive.body)
+
+		s.exchange(t, broken(machine)).refuses(t, "exchange", 400, "invalid_request")
+		s.exchange(t, machine).gives(t, "exchange")
+		s.exchange(t, broken(machine)).refuses(t, "exchange, again", 400, "invalid_request")
+
+		s.refresh(t, broken(refresh)).says(t, "refresh", 400, notHonoured)
+		next := s.refresh(t, refresh).gives(t, "refresh").Refresh
+		s.refresh(t, broken(refresh)).says(t, "refresh, again", 400, notHonoured)
+		refresh = next
+
+		assertion := s.assertion(t, c, "ES256", nil)
+		s.assert(t, tokenPath, broken(assertion)).says(t, "assertion", 401, notGood)
+		s.assert(t, tokenPath, assertion).gives(t, "assertion")
+		s.assert(t, tokenPath, broken(assertion)).says(t, "assertion, again", 401, notGood)
+	}
+}
+
+// RFC 8725 §3.12: every kind of token at every parameter that takes one.
+func TestKindsOfTokensExcludeEachOtherOverHTTP(t *testing.T) {
+	s := start(t)
+	c := s.keyed(t, "keyed")
+	machine := s.machine(t)
+	access, refresh := s.login(t)
+	exchanged := s.exchange(t, machine).gives(t, "an exchanged token").Access // for stock
+	assertion := func() string { return s.assertion(t, c, "ES256", nil) }
+	login := func(path string, pairs ...string) answer {
+		return s.post(t, path, form(append(pairs, "client_id", issuer.FirstParty)...))
+	}
+	at := map[string]func(token string) answer{
+		"introspection": func(token string) answer { return s.as(t, s.ledger, introspectPath, "token", token) },
+		"refresh_token": func(token string) answer { return s.refresh(t, token) },
+		"subject_token": func(token string) answer { return s.exchange(t, token) },
+		"assertion":     func(token string) answer { return s.assert(t, tokenPath, token) },
+		"revocation":    func(token string) answer { return login(revokePath, "token", token) },
+	}
+	invalid, grant, client := code(400, "invalid_request"), code(400, "invalid_grant"), code(401, "invalid_client")
+	active, traded := outcome{200, `{"active":true,`}, outcome{200, `{"access_token":`}
+	for _, tt := range []struct {
+		name, token string
+		want        map[string]outcome
+	}{
+		{"a machine's token", machine, map[string]outcome{"introspection": active, "refresh_token": grant, "subject_token": traded, "assertion": client, "revocation": grant}},
+		{"a user's token", access, map[string]outcome{"introspection": active, "refresh_token": grant, "subject_token": traded, "assertion": client, "revocation": code(400, "unsupported_token_type")}},
+		{"an exchanged token, by its owner", exchanged, map[string]outcome{"introspection": active, "refresh_token": grant, "subject_token": traded, "assertion": client, "revocation": grant}},
+		{"an assertion", assertion(), map[string]outcome{"introspection": inactive, "refresh_token": grant, "subject_token": invalid, "revocation": ignored}},
+		{"a refresh token", refresh, map[string]outcome{"introspection": inactive, "subject_token": invalid, "assertion": client}},
+	} {
+		for name, want := range tt.want {
+			if got := at[name](tt.token); got.StatusCode != want.status || !strings.HasPrefix(got.body, want.body) {
+				t.Errorf("%s at %s: got %d %s, want %d %s", tt.name, name, got.StatusCode, got.body, want.status, want.body)
+			}
 		}
 	}
-	s.wantSessions(t, "after the attacks", 2)
-	s.refresh(t, refresh).gives(t, "the genuine refresh token after the attacks")
-	if n := hits.Load(); n != 0 {
-		t.Errorf("%d requests went to a URL of a token", n)
+	s.refresh(t, refresh).gives(t, "the refresh token in its own place")
+	s.assert(t, tokenPath, assertion()).gives(t, "an assertion in its own place")
+}
+
+// A token that is well made, and names other clients than whoever presents it.
+func TestWellMadeTokensOfOthers(t *testing.T) {
+	s := start(t)
+	g := issuertest.New(t, issuertest.Source{Text: s.machine(t), Keys: issuertest.PrivateKeys(t, s.Store, s.SealFile)})
+	for name, claims := range map[string]issuertest.Members{
+		"of another client for another place":     {"aud": []string{"stock", "elsewhere"}, "client_id": "elsewhere"},
+		"of a client that never was":              {"client_id": "nobody", "sub": "nobody"},
+		"of one that never was, for one":          {"client_id": "nobody", "sub": "nobody", "aud": "nobody"},
+		"of a client for one that never was":      {"client_id": "nobody"},
+		"of a machine, with the scope as a list":  {"scope": []string{"a"}},
+		"of a machine, with an actor as a string": {"act": "ledger"},
+	} {
+		token := g.WithClaims(claims)
+		s.as(t, s.ledger, introspectPath, "token", token).says(t, name+" at introspection", 200, inactive.body)
+		s.exchange(t, token).refuses(t, name+" at exchange", 400, "invalid_request")
+		want := code(400, "invalid_grant")
+		if claims["client_id"] == nil { // no token at all
+			want = ignored
+		}
+		if got := s.as(t, s.batch, revokePath, "token", token); got.StatusCode != want.status || !strings.HasPrefix(got.body, want.body) {
+			t.Errorf("%s at revocation: got %d %s, want %d %s", name, got.StatusCode, got.body, want.status, want.body)
+		}
+	}
+	for name, claims := range map[string]issuertest.Members{
+		"for a subject that never was":  {"sub": "nobody"},
+		"for a user without a session":  {"sub": "MJ6CX3DE4ROHB6R5UPYW3KMXWO", "user_id": "MJ6CX3DE4ROHB6R5UPYW3KMXWO"},
+		"with a session that never was": {"sid": "0123456789abcdef0123456789abcdef"},
+		"made before the clients were":  {"iat": s.Clock.Now().Unix() - 1},
+	} {
+		token := g.WithClaims(claims)
+		s.as(t, s.ledger, introspectPath, "token", token).says(t, name+" at introspection", 200, inactive.body)
+		s.as(t, s.batch, introspectPath, "token", token).says(t, name+" at introspection by its owner", 200, inactive.body)
+		s.exchange(t, token).refuses(t, name+" at exchange", 400, "invalid_request")
+	}
+	if token := g.WithClaims(issuertest.Members{"x": fmt.Sprint(1)}); !s.active(t, s.ledger, token) {
+		t.Error("the forger's key is not the issuer's: the attacks fail for another reason")
 	}
 }

@@ -13,11 +13,13 @@ import (
 // endpoint answers one POST of an authenticated client.
 type endpoint func(ctx context.Context, client oauth.Client, p parameters) (answer any, err error)
 
-// handle puts serve behind what all endpoints share: headers, body, client.
+// handle puts serve behind what all endpoints share: headers, errors, method, body,
+// client. Without serve there is no such endpoint.
 func (h *Handler) handle(serve endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store") // RFC 6749 §5.1
 		w.Header().Set("Pragma", "no-cache")
+		problem.RecordOf(r.Context()).Shape = shape // of the answer to a panic
 		answer, err := h.answer(w, r, serve)
 		if err != nil {
 			h.fail(w, r, err)
@@ -28,6 +30,13 @@ func (h *Handler) handle(serve endpoint) http.Handler {
 }
 
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, serve endpoint) (any, error) {
+	switch {
+	case serve == nil:
+		return nil, problem.New(http.StatusNotFound, "there is no such endpoint; the metadata names those that there are")
+	case r.Method != http.MethodPost: // RFC 6749 §3.2
+		return nil, &problem.Problem{Status: http.StatusMethodNotAllowed, Detail: "the method must be POST",
+			Header: http.Header{"Allow": {http.MethodPost}}}
+	}
 	p, err := readParameters(w, r)
 	if err != nil {
 		return nil, err

@@ -231,17 +231,26 @@ func TestBodiesThatAreRefused(t *testing.T) {
 func TestOtherMethodsAreRefused(t *testing.T) {
 	s := start(t)
 	for _, path := range []string{tokenPath, revokePath, introspectPath} {
-		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE"} {
+		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "post"} {
 			got := s.send(t, method, path+"?"+machineForm+"&token=x", nil, "Authorization", s.batch.basic())
-			if got.StatusCode != http.StatusMethodNotAllowed || strings.Contains(got.body, "access_token") {
-				t.Errorf("%s %s: %d %s", method, path, got.StatusCode, got.body)
-			}
-			got.has(t, "Allow", "POST, OPTIONS")
-			got.has(t, "Cache-Control", "no-store")
+			got.says(t, method+" "+path, http.StatusMethodNotAllowed, refusal("invalid_request", "the method must be POST"))
+			got.has(t, "Allow", "POST")
+			s.wantForm(t, got)
 		}
-		if got := s.send(t, "POST", path+"/", strings.NewReader(machineForm), "Content-Type", formType); got.StatusCode != http.StatusNotFound {
-			t.Errorf("%s/: %d", path, got.StatusCode)
+	}
+}
+
+func TestOtherPathsAreRefused(t *testing.T) {
+	s := start(t)
+	for _, path := range []string{"/oauth2/", "/oauth2/token/", "/oauth2/authorize", "/oauth2/Token", "/oauth2//token", "/oauth2/token/../revoke", "/oauth2/%00"} {
+		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
+			got := s.send(t, method, path, strings.NewReader(machineForm), "Content-Type", formType, "Authorization", s.batch.basic())
+			got.says(t, method+" "+path, http.StatusNotFound, refusal("invalid_request", "there is no such endpoint; the metadata names those that there are"))
+			s.wantForm(t, got)
 		}
+	}
+	if text := s.log.String(); strings.Contains(text, "authorize") || !strings.Contains(text, "route=/oauth2/ ") {
+		t.Errorf("the log has the path of a stranger, or not the route:\n%s", text)
 	}
 }
 
@@ -279,26 +288,58 @@ func TestStorageFailure(t *testing.T) {
 }
 
 // failing is a server that does not know what to do.
-type failing struct{ err error }
+type failing struct {
+	err    error
+	panics bool
+}
+
+func (f failing) fail() error {
+	if f.panics {
+		panic(f.err)
+	}
+	return f.err
+}
 
 func (f failing) Token(context.Context, oauth.TokenRequest) (oauth.TokenResponse, error) {
-	return oauth.TokenResponse{}, f.err
+	return oauth.TokenResponse{}, f.fail()
 }
-func (f failing) Revoke(context.Context, oauth.Client, string) error { return f.err }
+func (f failing) Revoke(context.Context, oauth.Client, string) error { return f.fail() }
 func (f failing) Introspect(context.Context, oauth.Client, string) (oauth.Introspection, error) {
-	return oauth.Introspection{}, f.err
+	return oauth.Introspection{}, f.fail()
 }
 
 func TestUnknownErrorIsOurs(t *testing.T) {
 	s := start(t)
-	s.handler = web.NewHandler(web.Options{URL: webtest.URL, OAuth: failing{errors.New("secret cause")}, Clients: s.Clients, Keys: s.Keys,
-		Log: slog.New(slog.NewTextHandler(s.log, nil))})
-	for _, path := range []string{tokenPath, revokePath, introspectPath} {
-		got := s.post(t, path, machineForm, "Authorization", s.batch.basic())
-		id := got.Header.Get("X-Request-Id")
-		got.says(t, path, 500, fmt.Sprintf(`{"error":"server_error","error_description":"internal error","request_id":%q}`, id))
-		if !strings.Contains(s.log.String(), "request_id="+id) || !strings.Contains(s.log.String(), "secret cause") {
-			t.Errorf("%s: the log does not say why", path)
+	for name, server := range map[string]failing{
+		"an error": {err: errors.New("secret cause")}, "a panic": {err: errors.New("secret cause"), panics: true},
+	} {
+		s.log.clear()
+		s.handler = web.NewHandler(web.Options{URL: webtest.URL, OAuth: server, Clients: s.Clients, Keys: s.Keys,
+			Log: slog.New(slog.NewTextHandler(s.log, nil))})
+		for _, path := range []string{tokenPath, revokePath, introspectPath} {
+			got := s.post(t, path, machineForm, "Authorization", s.batch.basic())
+			id := got.Header.Get("X-Request-Id")
+			got.says(t, name+" at "+path, 500, fmt.Sprintf(`{"error":"server_error","error_description":"internal error","request_id":%q}`, id))
+			if !strings.Contains(s.log.String(), "request_id="+id) || !strings.Contains(s.log.String(), "secret cause") {
+				t.Errorf("%s at %s: the log does not say why", name, path)
+			}
 		}
 	}
+}
+
+// panicking panics where it should know a client.
+type panicking struct{}
+
+func (panicking) Authenticate(context.Context, oauth.Credentials) (oauth.Client, error) {
+	panic("secret cause")
+}
+
+// Outside of the dialect a panic is answered in the form of its own routes.
+func TestPanicHasTheFormOfItsDialect(t *testing.T) {
+	s := start(t)
+	s.handler = web.NewHandler(web.Options{URL: webtest.URL, OAuth: s.OAuth, Clients: panicking{}, SimpleJWT: true, Keys: s.Keys,
+		Log: slog.New(slog.NewTextHandler(s.log, nil))})
+	s.post(t, tokenPath, machineForm, "Authorization", s.batch.basic()).refuses(t, "in the authentication", 500, "server_error")
+	got := s.api(t, "refresh/", map[string]string{"refresh": "x"}) // without an issuer
+	got.says(t, "at /api/token/", 500, fmt.Sprintf(`{"detail":"internal error","request_id":%q}`, got.Header.Get("X-Request-Id")))
 }

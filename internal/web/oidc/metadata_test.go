@@ -1,9 +1,6 @@
 package oidc_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"signet/internal/web/webtest"
 	"signet/issuer"
@@ -152,41 +148,11 @@ func TestMetadataListsGrantsThatWork(t *testing.T) {
 	}
 }
 
-// keyed registers a client that authenticates with a key, and returns it.
-func (s *server) keyed(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	point, err := key.PublicKey.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","kid":"k1","use":"sig","x":%q,"y":%q}]}`, encode(point[1:33]), encode(point[33:]))
-	if err := s.Store.CreateClient(t.Context(), oauth.Client{ID: "keyed", Grants: []string{oauth.ClientCredentials},
-		Audiences: []string{"ledger"}, Keys: []byte(set)}); err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-// assertion is that of the client keyed (RFC 7523 §3).
-func (s *server) assertion(t testing.TB, key *ecdsa.PrivateKey, jti string) string {
-	t.Helper()
-	now := s.Clock.Now()
-	token := signES256(t, key, `{"alg":"ES256","kid":"k1"}`, fmt.Sprintf(`{"iss":"keyed","sub":"keyed","aud":%q,"jti":%q,"exp":%d,"iat":%d}`,
-		webtest.URL, jti, now.Add(time.Minute).Unix(), now.Unix()))
-	s.hideToken(token)
-	return token
-}
-
 // Every way to authenticate that is listed works at its endpoint, and no other.
 func TestMetadataListsAuthenticationThatWorks(t *testing.T) {
 	s := start(t)
 	doc := s.document(t)
-	key := s.keyed(t)
-	made := 0
+	keyed := s.keyed(t, "keyed")
 	drive := map[string]func(path string) answer{
 		"client_secret_basic": func(path string) answer {
 			return s.post(t, path, machineForm+"&token=x", "Authorization", s.batch.basic())
@@ -195,9 +161,8 @@ func TestMetadataListsAuthenticationThatWorks(t *testing.T) {
 			return s.post(t, path, machineForm+"&token=x&client_id=batch&client_secret="+s.batch.secret)
 		},
 		"private_key_jwt": func(path string) answer {
-			made++
 			return s.post(t, path, form("grant_type", "client_credentials", "token", "x",
-				"client_assertion_type", oauth.AssertionType, "client_assertion", s.assertion(t, key, fmt.Sprint("jti-", made))))
+				"client_assertion_type", oauth.AssertionType, "client_assertion", s.assertion(t, keyed, "ES256", nil)))
 		},
 		"none": func(path string) answer {
 			_, refresh := s.login(t)

@@ -16,11 +16,12 @@ import (
 	"signet/issuer/oauth"
 )
 
-// Paths of the endpoints.
+// Paths of the endpoints, and what they begin with.
 const (
-	pathToken      = "/oauth2/token"
-	pathRevoke     = "/oauth2/revoke"
-	pathIntrospect = "/oauth2/introspect"
+	prefix         = "/oauth2/"
+	pathToken      = prefix + "token"
+	pathRevoke     = prefix + "revoke"
+	pathIntrospect = prefix + "introspect"
 )
 
 // Server answers what clients ask: oauth.Server.
@@ -50,8 +51,9 @@ func (h *Handler) Mount(r *mux.Router) {
 	for path, serve := range map[string]endpoint{
 		pathToken: h.token, pathRevoke: h.revoke, pathIntrospect: h.introspect,
 	} {
-		r.Handle(path, h.handle(serve)).Methods(http.MethodPost)
+		r.Handle(path, h.handle(serve)) // all methods: the refusal of the others has the form of OAuth
 	}
+	r.PathPrefix(prefix).Handler(h.handle(nil))
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
 		r.HandleFunc(path, h.metadata).Methods(http.MethodGet, http.MethodHead)
 	}

@@ -32,7 +32,8 @@ const (
 )
 
 // server is the whole public listener, with three clients: batch, which may have two
-// scopes at two services; ledger, which is one of these; and stranger.
+// scopes at two services; ledger, which is one of these and may exchange tokens; and
+// stranger.
 type server struct {
 	*webtest.Env
 	handler                 http.Handler
@@ -75,11 +76,15 @@ func (l *logs) clear() {
 	l.text.Reset()
 }
 
-func start(t testing.TB) *server {
+// start signs with the first of the algorithms, ES256 if none is named.
+func start(t testing.TB, algorithms ...string) *server {
 	t.Helper()
+	if len(algorithms) == 0 {
+		algorithms = []string{"ES256"}
+	}
 	s := &server{log: new(logs)}
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.Env = webtest.New(t, log, func(p *issuer.Policy) { p.Audience = []string{"ledger"} })
+	s.Env = webtest.NewWith(t, algorithms, log, func(p *issuer.Policy) { p.Audience = []string{"ledger"} })
 	s.handler = web.NewHandler(web.Options{
 		URL: webtest.URL, Issuer: s.Issuer, SimpleJWT: true, OAuth: s.OAuth, Clients: s.Clients, Keys: s.Keys, Log: log, Now: s.Clock.Now,
 		MaxAge: func() time.Duration { return 5 * time.Minute },
@@ -89,7 +94,7 @@ func start(t testing.TB) *server {
 	})
 	s.batch = s.register(t, oauth.Client{ID: "batch", Grants: []string{oauth.ClientCredentials},
 		Scopes: []string{"invoices:read", "invoices:write"}, Audiences: []string{"https://billing.example", "ledger"}})
-	s.ledger = s.register(t, oauth.Client{ID: "ledger", Grants: []string{oauth.ClientCredentials}, Audiences: []string{"stock"}})
+	s.ledger = s.register(t, oauth.Client{ID: "ledger", Grants: []string{oauth.ClientCredentials, oauth.TokenExchange}, Audiences: []string{"stock"}})
 	s.stranger = s.register(t, oauth.Client{ID: "stranger", Grants: []string{oauth.ClientCredentials}, Audiences: []string{"stock"}})
 	t.Cleanup(func() { s.wantNoSecretInTheLog(t) })
 	return s
@@ -119,7 +124,7 @@ func (s *server) hideToken(token string) {
 func (s *server) wantNoSecretInTheLog(t testing.TB) {
 	t.Helper()
 	text := s.log.String()
-	for _, secret := range append(s.secrets, strings.TrimSpace(webtest.Password), "eyJ") {
+	for _, secret := range append(s.secrets, strings.TrimSpace(webtest.Password), "eyJhbGci") {
 		if len(secret) > 2 && (strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret))) {
 			t.Errorf("%.60q is in the log", secret)
 		}

@@ -68,7 +68,7 @@ func TestRefreshRotatesAndReuseEndsTheSession(t *testing.T) {
 // CVE-2026-55672: a refresh token is its client's, whoever else has it.
 func TestRefreshTokenOfAnotherClient(t *testing.T) {
 	s := start(t)
-	tokens, err := s.Issuer.Login(t.Context(), "other-app", webtest.Alice, webtest.Password)
+	tokens, err := s.Issuer.Login(t.Context(), issuer.Attempt{Client: "other-app", Name: webtest.Alice, Password: webtest.Password})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestRefreshTokenOfAnotherClient(t *testing.T) {
 // The other dialect refuses it as well, and does not call it its own fault.
 func TestRefreshTokenOfAnotherClientAtTheLogin(t *testing.T) {
 	s := start(t)
-	tokens, err := s.Issuer.Login(t.Context(), "other-app", webtest.Alice, webtest.Password)
+	tokens, err := s.Issuer.Login(t.Context(), issuer.Attempt{Client: "other-app", Name: webtest.Alice, Password: webtest.Password})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,6 +78,9 @@ func typed(err error) (Problem, bool) {
 	if busy, ok := errors.AsType[*users.BusyError](err); ok {
 		return unavailable("Too many logins at once; try again.", max(busy.RetryAfter, time.Second)), true
 	}
+	if throttled, ok := errors.AsType[*issuer.ThrottledError](err); ok {
+		return tooMany(throttled.RetryAfter), true
+	}
 	if long, ok := errors.AsType[*issuer.TooLongError](err); ok {
 		return Problem{Status: http.StatusInternalServerError, Detail: long.Error()}, true
 	}
@@ -95,6 +98,17 @@ func typed(err error) (Problem, bool) {
 
 func unavailable(detail string, after time.Duration) Problem {
 	return Problem{Status: http.StatusServiceUnavailable, Detail: detail, RetryAfter: after}
+}
+
+// tooMany has the words of Django REST framework's throttling (RFC 6585 §4).
+func tooMany(after time.Duration) Problem {
+	seconds := max(1, int64((after+time.Second-1)/time.Second))
+	unit := "seconds"
+	if seconds == 1 {
+		unit = "second"
+	}
+	return Problem{Status: http.StatusTooManyRequests, RetryAfter: time.Duration(seconds) * time.Second,
+		Detail: "Request was throttled. Expected available in " + strconv.FormatInt(seconds, 10) + " " + unit + "."}
 }
 
 // lacking has the words of simplejwt for the claims that it asks for itself.

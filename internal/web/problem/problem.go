@@ -50,7 +50,8 @@ type Renderer struct {
 	// Unavailable reports whether an error is a failure of the storage, which
 	// may pass; nil means that none is.
 	Unavailable func(error) bool
-	// Shape is how the dialect writes a Problem; nil means Detail.
+	// Shape is how the dialect writes a Problem; nil means the Record's, and if
+	// that is nil too, Detail.
 	Shape Shape
 }
 
@@ -76,9 +77,16 @@ func (rd *Renderer) Write(w http.ResponseWriter, r *http.Request, p Problem) {
 		seconds := (p.RetryAfter + time.Second - 1) / time.Second
 		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10)) // RFC 9110 §10.2.3
 	}
-	shape := rd.Shape
-	if shape == nil {
-		shape = Detail
+	WriteJSON(w, p.Status, rd.shape(record)(header, p))
+}
+
+func (rd *Renderer) shape(record *Record) Shape {
+	switch {
+	case rd.Shape != nil:
+		return rd.Shape
+	case record.Shape != nil:
+		return record.Shape
+	default:
+		return Detail
 	}
-	WriteJSON(w, p.Status, shape(header, p))
 }

@@ -111,6 +111,22 @@ func TestOtherShape(t *testing.T) {
 	}
 }
 
+// The record has the shape for who answers outside of a dialect.
+func TestShapeOfTheRecord(t *testing.T) {
+	named := func(name string) Shape { return func(http.Header, Problem) any { return name } }
+	for want, c := range map[string]struct{ own, record Shape }{
+		`{"detail":"no"}`: {}, `"own"`: {own: named("own")}, `"record"`: {record: named("record")}, `"both"`: {own: named("both"), record: named("record")},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		w := httptest.NewRecorder()
+		rd := Renderer{Shape: c.own}
+		rd.Error(w, r.WithContext(WithRecord(r.Context(), &Record{Shape: c.record})), New(404, "no"))
+		if w.Body.String() != want {
+			t.Errorf("%s, want %s", w.Body, want)
+		}
+	}
+}
+
 func TestRetryAfterIsNeverZero(t *testing.T) {
 	p := new(Renderer).From(&users.BusyError{RetryAfter: time.Millisecond})
 	if p.RetryAfter < time.Second {

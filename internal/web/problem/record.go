@@ -12,6 +12,9 @@ type Record struct {
 	Route string
 	// Cause is the error behind the answer.
 	Cause error
+	// Shape is how the dialect of the route writes errors, also for what answers
+	// outside of it: a panic that nobody else caught.
+	Shape Shape
 
 	lost bool // nobody will read this
 }

@@ -1,23 +1,19 @@
 // Package simplejwt is the wire format of djangorestframework-simplejwt: the
 // /api/token/ routes, with its bodies, status codes and texts.
 //
-// Start at [Handler.Mount]. A request goes through endpoint.go (Accept, method),
-// body.go (JSON, form or multipart becomes fields) and fields.go (what Django REST
-// framework says about a field), then to the [Issuer]; errors are rendered by
-// package problem. testdata holds recordings of the real thing, and the test that
-// replays them lists where this package differs, and why.
-//
-// The package refuses bodies that two parsers could read differently: repeated
-// names, text that is not UTF-8, unpaired surrogates. It never trims a password.
+// Start at [Handler.Mount]. A request goes through package drf, then to the [Issuer];
+// errors are rendered by package problem. testdata holds recordings of the real thing,
+// and the test that replays them lists where this package differs, and why.
 package simplejwt
 
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/gorilla/mux"
 
+	"signet/internal/web/clientaddr"
+	"signet/internal/web/drf"
 	"signet/internal/web/problem"
 	"signet/issuer"
 	"signet/users"
@@ -25,7 +21,7 @@ import (
 
 // Issuer is what the dialect calls. The errors are those of package issuer.
 type Issuer interface {
-	Login(ctx context.Context, client, name, password string) (issuer.Tokens, error)
+	Login(ctx context.Context, a issuer.Attempt) (issuer.Tokens, error)
 	Refresh(ctx context.Context, token string) (issuer.Tokens, error)
 	Verify(ctx context.Context, token string) (*issuer.Claims, error)
 	Logout(ctx context.Context, token string) error
@@ -36,18 +32,20 @@ type Handler struct {
 	Issuer Issuer
 	// Errors renders what goes wrong; its Shape must be nil or problem.Detail.
 	Errors problem.Renderer
+	// Proxies are those whose word about a client's address is taken.
+	Proxies clientaddr.Proxies
 }
 
 // Mount adds the routes, each with and without the trailing slash: a redirect
 // would lose the body of a POST (RFC 9110 §15.4.2).
 func (h *Handler) Mount(r *mux.Router) {
-	for path, serve := range map[string]endpoint{
+	for path, serve := range map[string]drf.Endpoint{
 		"/api/token":           h.obtain,
 		"/api/token/refresh":   h.refresh,
 		"/api/token/verify":    h.verify,
 		"/api/token/blacklist": h.blacklist,
 	} {
-		handler := h.handle(serve)
+		handler := drf.Handle(h.Errors, serve)
 		r.Handle(path, handler)
 		r.Handle(path+"/", handler)
 	}
@@ -56,14 +54,16 @@ func (h *Handler) Mount(r *mux.Router) {
 // none is the answer {}.
 type none struct{}
 
-func (h *Handler) obtain(ctx context.Context, body values) (any, error) {
-	fields, err := body.read(
-		field{name: "username", trim: true, limit: users.MaxNameBytes},
-		field{name: "password", limit: users.MaxPasswordBytes})
+func (h *Handler) obtain(c *drf.Call) (any, error) {
+	fields, err := c.Read(
+		drf.Field{Name: "username", Trim: true, Limit: users.MaxNameBytes},
+		drf.Field{Name: "password", Limit: users.MaxPasswordBytes})
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := h.Issuer.Login(ctx, issuer.FirstParty, fields[0], fields[1])
+	tokens, err := h.Issuer.Login(c.Context(), issuer.Attempt{
+		Client: issuer.FirstParty, Name: fields[0], Password: fields[1], From: h.Proxies.Client(c.Request),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +73,12 @@ func (h *Handler) obtain(ctx context.Context, body values) (any, error) {
 	}{tokens.Refresh, tokens.Access}, nil
 }
 
-func (h *Handler) refresh(ctx context.Context, body values) (any, error) {
-	fields, err := body.read(field{name: "refresh", trim: true})
+func (h *Handler) refresh(c *drf.Call) (any, error) {
+	fields, err := c.Read(drf.Field{Name: "refresh", Trim: true})
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := h.Issuer.Refresh(ctx, fields[0])
+	tokens, err := h.Issuer.Refresh(c.Context(), fields[0])
 	if err != nil {
 		return nil, err
 	}
@@ -88,34 +88,24 @@ func (h *Handler) refresh(ctx context.Context, body values) (any, error) {
 	}{tokens.Access, tokens.Refresh}, nil
 }
 
-func (h *Handler) verify(ctx context.Context, body values) (any, error) {
-	fields, err := body.read(field{name: "token", trim: true})
+func (h *Handler) verify(c *drf.Call) (any, error) {
+	fields, err := c.Read(drf.Field{Name: "token", Trim: true})
 	if err != nil {
 		return nil, err
 	}
-	_, err = h.Issuer.Verify(ctx, fields[0])
+	_, err = h.Issuer.Verify(c.Context(), fields[0])
 	if errors.Is(err, issuer.ErrNoSession) {
-		p := invalid(problem.NonField, "Token is blacklisted") // 400 here, unlike elsewhere
+		p := drf.Invalid(problem.NonField, "Token is blacklisted") // 400 here, unlike elsewhere
 		p.Cause = err
 		return nil, p
 	}
 	return none{}, err
 }
 
-func (h *Handler) blacklist(ctx context.Context, body values) (any, error) {
-	fields, err := body.read(field{name: "refresh", trim: true})
+func (h *Handler) blacklist(c *drf.Call) (any, error) {
+	fields, err := c.Read(drf.Field{Name: "refresh", Trim: true})
 	if err != nil {
 		return nil, err
 	}
-	return none{}, h.Issuer.Logout(ctx, fields[0])
-}
-
-// invalid is the 400 for one field.
-func invalid(name, message string) *problem.Problem {
-	return problem.Invalid(problem.Fields{{Name: name, Messages: []string{message}}})
-}
-
-// malformed is the 400 for a body that cannot be read.
-func malformed(detail string) *problem.Problem {
-	return problem.New(http.StatusBadRequest, detail)
+	return none{}, h.Issuer.Logout(c.Context(), fields[0])
 }

@@ -56,8 +56,14 @@ func (c *Clock) Now() time.Time { return time.Unix(0, c.at.Load()).UTC() }
 // Step moves the clock on.
 func (c *Clock) Step(d time.Duration) { c.at.Add(int64(d)) }
 
-// New returns an issuer with the user Alice. log may be nil.
+// New returns an issuer with the user Alice, which signs with ES256. log may be nil.
 func New(t testing.TB, log *slog.Logger, alter func(*issuer.Policy)) *Env {
+	t.Helper()
+	return NewWith(t, []string{"ES256"}, log, alter)
+}
+
+// NewWith is New with keys for these algorithms; the first signs.
+func NewWith(t testing.TB, algorithms []string, log *slog.Logger, alter func(*issuer.Policy)) *Env {
 	t.Helper()
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -71,12 +77,12 @@ func New(t testing.TB, log *slog.Logger, alter func(*issuer.Policy)) *Env {
 	if alter != nil {
 		alter(&e.Policy)
 	}
-	e.open(t, log)
+	e.open(t, algorithms, log)
 	e.AddUser(t, Alice, Password)
 	return e
 }
 
-func (e *Env) open(t testing.TB, log *slog.Logger) {
+func (e *Env) open(t testing.TB, algorithms []string, log *slog.Logger) {
 	t.Helper()
 	dir := t.TempDir()
 	var err error
@@ -87,10 +93,10 @@ func (e *Env) open(t testing.TB, log *slog.Logger) {
 	sealing, err := keystore.OpenSealingKey(e.SealFile, true)
 	must(t, err)
 	e.Keys, err = keystore.Open(t.Context(), keystore.Options{Store: e.Store, Sealing: sealing, Now: e.Clock.Now, Log: log,
-		Policy: &keystore.Policy{Algorithms: []string{"ES256"}, PublishAhead: 24 * time.Hour, JWKSMaxAge: 5 * time.Minute,
+		Policy: &keystore.Policy{Algorithms: algorithms, RSABits: 2048, PublishAhead: 24 * time.Hour, JWKSMaxAge: 5 * time.Minute,
 			AccessLifetime: e.Policy.AccessLifetime, RefreshLifetime: e.Policy.RefreshLifetime}})
 	must(t, err)
-	e.Users, err = users.New(e.Store, users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, e.Clock.Now)
+	e.Users, err = users.New(users.Options{Store: e.Store, Params: users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, Now: e.Clock.Now})
 	must(t, err)
 	e.Issuer = issuer.New(issuer.Options{Store: e.Store, Users: e.Users, Signer: e.Keys, Keys: e.Keys,
 		Policy: e.Policy, Now: e.Clock.Now, Log: log})
@@ -101,14 +107,14 @@ func (e *Env) open(t testing.TB, log *slog.Logger) {
 // AddUser makes an account.
 func (e *Env) AddUser(t testing.TB, name, password string) {
 	t.Helper()
-	_, err := e.Users.Create(context.Background(), name, password)
+	_, err := e.Users.Create(context.Background(), name, password, users.Profile{})
 	must(t, err)
 }
 
 // Login begins a session.
 func (e *Env) Login(t testing.TB, name, password string) issuer.Tokens {
 	t.Helper()
-	tokens, err := e.Issuer.Login(context.Background(), issuer.FirstParty, name, password)
+	tokens, err := e.Issuer.Login(context.Background(), issuer.Attempt{Client: issuer.FirstParty, Name: name, Password: password})
 	must(t, err)
 	return tokens
 }

@@ -1,4 +1,4 @@
-package simplejwt
+package drf
 
 import (
 	"bytes"
@@ -108,9 +108,9 @@ func jsonFault(what string) *problem.Problem { return malformed("JSON parse erro
 
 func notAnObject(kind string) error {
 	if kind == "NoneType" {
-		return invalid(problem.NonField, "No data provided")
+		return Invalid(problem.NonField, "No data provided")
 	}
-	return invalid(problem.NonField, "Invalid data. Expected a dictionary, but got "+kind+".")
+	return Invalid(problem.NonField, "Invalid data. Expected a dictionary, but got "+kind+".")
 }
 
 // pythonType names the type of a JSON text as the recordings do.

@@ -1,4 +1,4 @@
-package simplejwt
+package drf
 
 import (
 	"bytes"

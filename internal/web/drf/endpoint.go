@@ -1,4 +1,13 @@
-package simplejwt
+// Package drf is what Django REST framework does with a request before a view sees it,
+// and in what words it says no. The dialects of Django's token packages build on it.
+//
+// Start at [Handle]: a request goes through endpoint.go (Accept, method) and body.go
+// (JSON, form or multipart becomes fields) to an [Endpoint], which asks for its fields
+// with [Call.Read].
+//
+// The package refuses bodies that two parsers could read differently: repeated names,
+// text that is not UTF-8, unpaired surrogates. It never trims a password.
+package drf
 
 import (
 	"context"
@@ -10,19 +19,30 @@ import (
 	"signet/internal/web/problem"
 )
 
-// endpoint answers one POST. The answer is sent as JSON with status 200.
-type endpoint func(ctx context.Context, body values) (answer any, err error)
+// Endpoint answers one POST. The answer is sent as JSON with status 200.
+type Endpoint func(c *Call) (answer any, err error)
 
-// handle puts serve behind what all endpoints share, in the order in which Django
+// Call is one request to an Endpoint.
+type Call struct {
+	Request *http.Request
+	// Header is that of the response.
+	Header http.Header
+	body   values
+}
+
+// Context is that of the request.
+func (c *Call) Context() context.Context { return c.Request.Context() }
+
+// Handle puts serve behind what all endpoints share, in the order in which Django
 // REST framework looks at a request: Accept, the method, the body.
-func (h *Handler) handle(serve endpoint) http.Handler {
+func Handle(errors problem.Renderer, serve Endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Allow", "POST, OPTIONS")
 		header.Set("Vary", "Accept")
 		header.Set("Cache-Control", "no-store") // RFC 6749 §5.1
 		if err := negotiate(r); err != nil {
-			h.Errors.Error(w, r, err)
+			errors.Error(w, r, err)
 			return
 		}
 		if r.Method == http.MethodOptions {
@@ -31,12 +51,12 @@ func (h *Handler) handle(serve endpoint) http.Handler {
 		}
 		body, err := parse(w, r)
 		if err != nil {
-			h.Errors.Error(w, r, err)
+			errors.Error(w, r, err)
 			return
 		}
-		answer, err := serve(r.Context(), body)
+		answer, err := serve(&Call{Request: r, Header: header, body: body})
 		if err != nil {
-			h.Errors.Error(w, r, err)
+			errors.Error(w, r, err)
 			return
 		}
 		problem.WriteJSON(w, http.StatusOK, answer)
