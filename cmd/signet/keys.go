@@ -15,8 +15,8 @@ import (
 )
 
 func keysCommand(a *app) *cobra.Command {
-	return group("keys", "List, rotate and revoke the signing keys",
-		keysListCommand(a), keysShowCommand(a), keysRotateCommand(a), keysRevokeCommand(a))
+	return group("keys", "List, export, rotate and revoke the signing keys",
+		keysListCommand(a), keysShowCommand(a), keysExportCommand(a), keysRotateCommand(a), keysRevokeCommand(a))
 }
 
 func keysListCommand(a *app) *cobra.Command {
@@ -200,17 +200,25 @@ func writeRevoked(w io.Writer, r control.RevokedKey) {
 // revokedElsewhere is what common clients do about a key that has left the set.
 // The times are those of their own caches; Signet cannot shorten them.
 const revokedElsewhere = `
-Services accept tokens of the revoked key until they fetch the key set again:
-  at the first token of the new key    go-oidc, HashiCorp cap and Vault, zitadel/oidc, aws-jwt-verify
-  within jwks_max_age                  Kubernetes API server
-  within 10 minutes                    jose, jwks-rsa, oauth4webapi, express-oauth2-jwt-bearer, get-jwks, PyJWT,
-                                       simplejwt with JWK_URL, Spring, Nimbus, Quarkus, Envoy
-  within 20 minutes, or a little more  jwx, Istio
-  within an hour                       keyfunc, mod_auth_openidc, SmallRye, AWS API Gateway
-  within 24 hours                      mod_oauth2, Microsoft.IdentityModel
-  after a restart or reload            HAProxy, fastify-jwt-jwks (a week), PyJWT with cache_keys
-Restart those that must not wait. Clients that do not fetch on an unknown kid (jwx,
-Envoy, Istio) refuse tokens of the new key until their next fetch.
+Services accept tokens of the revoked key until they fetch the key set again. Most do
+so at the first token of the new key, or else after
+  jwks_max_age     signet/verify
+  a minute         get-jwks
+  5 minutes        PyJWT, simplejwt with JWK_URL, oauth4webapi, Spring, Nimbus
+  10 minutes       jose, express-oauth2-jwt-bearer, Quarkus
+  an hour          mod_auth_openidc, keyfunc, SmallRye
+  24 hours         mod_oauth2, Microsoft.IdentityModel
+  never            go-oidc, HashiCorp cap and Vault, zitadel/oidc, aws-jwt-verify
+For up to 30 s after a fetch jose and PyJWT, and for 60 s oauth4webapi, refuse the new key.
+These do not look for it, and accept the revoked one and refuse the new one for
+  jwks_max_age     Kubernetes API server
+  10 minutes       Envoy
+  20 minutes       jwx, Istio
+These keep the revoked one, whatever they fetch, for
+  10 minutes       jwks-rsa
+  an hour          AWS API Gateway
+  until a restart  HAProxy (or a reload), fastify-jwt-jwks, PyJWT with cache_keys
+Restart those that must not wait.
 `
 
 // duration is a flag in the text form of the configuration: 24h, 30d.
