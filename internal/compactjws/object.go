@@ -1,10 +1,8 @@
 package compactjws
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"unicode/utf8"
 )
 
@@ -16,72 +14,169 @@ const maxDepth = 32
 // encoding/json alone would take the last of two members; another parser takes
 // the first, and the two then disagree about what was signed.
 func Object(data []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(data) {
+	switch {
+	case !utf8.Valid(data):
 		return nil, fmt.Errorf("%w: not UTF-8", ErrMalformed)
+	case depth(data) > maxDepth:
+		return nil, fmt.Errorf("%w: nested too deep", ErrMalformed)
+	case !json.Valid(data):
+		return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := checkValue(dec, 0); err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%w: bytes after the JSON", ErrMalformed)
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil || members == nil {
+	w := &walk{data: data}
+	w.space()
+	if data[w.at] != '{' {
 		return nil, fmt.Errorf("%w: not a JSON object", ErrMalformed)
+	}
+	members := make(map[string]json.RawMessage, 16)
+	err := w.object(func(name string, value []byte) bool {
+		_, twice := members[name]
+		members[name] = value
+		return !twice
+	})
+	if err != nil {
+		return nil, err
 	}
 	return members, nil
 }
 
-func checkValue(dec *json.Decoder, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("%w: nested too deep", ErrMalformed)
+// depth is how deep brackets are nested, whether or not data is JSON. It comes first:
+// what reads the grammar keeps a state for each open one.
+func depth(data []byte) (deepest int) {
+	open := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i = stringEnd(data, i) - 1
+		case '{', '[':
+			open++
+			deepest = max(deepest, open)
+		case '}', ']':
+			open--
+		}
 	}
-	token, err := dec.Token()
-	if err != nil {
-		return fmt.Errorf("%w: not JSON", ErrMalformed)
-	}
-	switch token {
-	case json.Delim('{'):
-		err = checkObject(dec, depth)
-	case json.Delim('['):
-		err = checkArray(dec, depth)
-	}
-	return err
+	return deepest
 }
 
-func checkObject(dec *json.Decoder, depth int) error {
-	seen := make(map[string]struct{})
-	for dec.More() {
-		token, err := dec.Token()
-		name, ok := token.(string)
-		if err != nil || !ok {
-			return fmt.Errorf("%w: not JSON", ErrMalformed)
+// stringEnd is the place behind the string that begins at i.
+func stringEnd(data []byte, i int) int {
+	for i++; i < len(data) && data[i] != '"'; i++ {
+		if data[i] == '\\' {
+			i++
 		}
-		if _, dup := seen[name]; dup {
+	}
+	return min(i+1, len(data))
+}
+
+// walk goes through JSON that is known to be valid.
+type walk struct {
+	data []byte
+	at   int
+}
+
+func (w *walk) space() {
+	for w.at < len(w.data) {
+		switch w.data[w.at] {
+		case ' ', '\t', '\r', '\n':
+			w.at++
+		default:
+			return
+		}
+	}
+}
+
+// object goes through the object that begins here; add takes each member, and says
+// whether it is new.
+func (w *walk) object(add func(name string, value []byte) (fresh bool)) error {
+	w.at++
+	for {
+		w.space()
+		switch w.data[w.at] {
+		case '}':
+			w.at++
+			return nil
+		case ',':
+			w.at++
+			w.space()
+		}
+		name, value, err := w.member()
+		if err != nil {
+			return err
+		}
+		if !add(name, value) {
 			return fmt.Errorf("%w: %.40q", ErrDuplicate, name)
 		}
-		seen[name] = struct{}{}
-		if err := checkValue(dec, depth+1); err != nil {
-			return err
-		}
 	}
-	return closing(dec)
 }
 
-func checkArray(dec *json.Decoder, depth int) error {
-	for dec.More() {
-		if err := checkValue(dec, depth+1); err != nil {
-			return err
-		}
-	}
-	return closing(dec)
+func (w *walk) member() (name string, value []byte, err error) {
+	name = w.name()
+	w.space()
+	w.at++ // the colon
+	w.space()
+	begin := w.at
+	err = w.value()
+	return name, w.data[begin:w.at], err
 }
 
-func closing(dec *json.Decoder) error {
-	if _, err := dec.Token(); err != nil {
-		return fmt.Errorf("%w: not JSON", ErrMalformed)
+// name is that of a member, without its escapes.
+func (w *walk) name() string {
+	begin := w.at
+	w.at = stringEnd(w.data, w.at)
+	raw := w.data[begin+1 : w.at-1]
+	for _, c := range raw {
+		if c == '\\' {
+			var name string
+			_ = json.Unmarshal(w.data[begin:w.at], &name) // it is valid
+			return name
+		}
+	}
+	return string(raw)
+}
+
+func (w *walk) value() error {
+	switch w.data[w.at] {
+	case '{':
+		seen := map[string]struct{}{}
+		return w.object(func(name string, _ []byte) bool {
+			_, twice := seen[name]
+			seen[name] = struct{}{}
+			return !twice
+		})
+	case '[':
+		return w.array()
+	case '"':
+		w.at = stringEnd(w.data, w.at)
+	default:
+		w.literal()
 	}
 	return nil
+}
+
+func (w *walk) array() error {
+	w.at++
+	for {
+		w.space()
+		switch w.data[w.at] {
+		case ']':
+			w.at++
+			return nil
+		case ',':
+			w.at++
+			continue
+		}
+		if err := w.value(); err != nil {
+			return err
+		}
+	}
+}
+
+// literal passes over a number, true, false or null.
+func (w *walk) literal() {
+	for w.at < len(w.data) {
+		switch w.data[w.at] {
+		case ',', ']', '}', ' ', '\t', '\r', '\n':
+			return
+		}
+		w.at++
+	}
 }
