@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 )
@@ -41,6 +42,19 @@ func Occupy(d *Directory) {
 // DecoyKind is the kind of the hash that stands in for a name without an account.
 func (d *Directory) DecoyKind(ctx context.Context, name string) (string, error) {
 	h, err := d.decoy(ctx, name, d.params.Load().kind())
+	if err != nil {
+		return "", err
+	}
+	return h.Kind(), nil
+}
+
+// HashKindFor is the kind of the hash that a login under name costs.
+func (d *Directory) HashKindFor(ctx context.Context, name string) (string, error) {
+	u, err := d.lookUp(ctx, name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return "", err
+	}
+	h, err := d.hashOf(ctx, u, name)
 	if err != nil {
 		return "", err
 	}

@@ -19,9 +19,9 @@ import (
 )
 
 func usersCommand(a *app) *cobra.Command {
-	return group("users", "Add, list and change accounts",
-		usersAddCommand(a), usersListCommand(a), usersShowCommand(a), usersPasswdCommand(a),
-		usersEnableCommand(a), usersDisableCommand(a), usersRemoveCommand(a))
+	return group("users", "Add, list, change, import and export accounts",
+		usersAddCommand(a), usersListCommand(a), usersShowCommand(a), usersSetCommand(a), usersPasswdCommand(a),
+		usersEnableCommand(a), usersDisableCommand(a), usersRemoveCommand(a), usersImportCommand(a), usersExportCommand(a))
 }
 
 func usersAddCommand(a *app) *cobra.Command {
@@ -31,13 +31,17 @@ func usersAddCommand(a *app) *cobra.Command {
 		Long:  "Add an account. The password is asked for twice, without echo; --password-stdin takes\none line from standard input instead. Names are the same in upper and lower case.",
 		Args:  oneArgument("user name"),
 	}
-	stdin := passwordFlag(cmd)
+	stdin, profile := passwordFlag(cmd), profileFlagsOf(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		change, err := profile.change()
+		if err != nil {
+			return err
+		}
 		password, err := a.password(cmd.Context(), *stdin)
 		if err != nil {
 			return err
 		}
-		u, err := do(cmd.Context(), a, control.AddUser, control.Credentials{Name: args[0], Password: password})
+		u, err := do(cmd.Context(), a, control.AddUser, control.Credentials{Name: args[0], Password: password, Profile: change})
 		if err != nil {
 			return err
 		}
@@ -48,54 +52,11 @@ func usersAddCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func usersListCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the accounts", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := everyUser(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			return a.print(control.UserList{Users: all}, func(w io.Writer) {
-				columns(w, "NAME | SUB | STATE | CREATED", func(row func(...any)) {
-					for _, u := range all {
-						row(u.Name, u.ID, userState(u), clock(u.Created))
-					}
-				})
-			})
-		},
-	}
-}
-
-func everyUser(ctx context.Context, a *app) ([]control.User, error) {
-	return everyPage(ctx, a, func(door control.Door, after string) ([]control.User, string, error) {
-		list, err := control.ListUsers.Do(ctx, door, control.Page{After: after})
-		return list.Users, list.Next, err
-	})
-}
-
 func userState(u control.User) string {
 	if u.Disabled {
 		return "disabled"
 	}
 	return "enabled"
-}
-
-func usersShowCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "show NAME", Short: "Show an account", Args: oneArgument("user name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			u, err := do(cmd.Context(), a, control.ShowUser, control.UserName{Name: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.print(u, func(w io.Writer) {
-				columns(w, "NAME | SUB | STATE | CREATED | PASSWORD CHANGED", func(row func(...any)) {
-					row(u.Name, u.ID, userState(u), clock(u.Created), clock(u.PasswordChanged))
-				})
-			})
-		},
-	}
 }
 
 func usersPasswdCommand(a *app) *cobra.Command {
@@ -108,7 +69,7 @@ func usersPasswdCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		changed, err := do(cmd.Context(), a, control.SetPassword, control.Credentials{Name: args[0], Password: password})
+		changed, err := do(cmd.Context(), a, control.SetPassword, control.NewPassword{Name: args[0], Password: password})
 		return a.printChanged(changed, err, "changed the password of")
 	}
 	return cmd

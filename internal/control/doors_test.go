@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"signet/internal/store/storetest"
+	"signet/internal/userfile"
 	"signet/keystore"
+	"signet/users"
 )
 
 // doorCase is one request. It is made through each door to an issuer of its own
@@ -87,47 +90,79 @@ const (
 	activeES384 = `{"kid":"KID2","alg":"ES384","state":"active","created":"2026-03-01T12:00:00Z","signs_from":"2026-03-01T12:00:00Z","private_half":true}`
 )
 
+// djangoHash is that of no password.
+const djangoHash = "pbkdf2_sha256$1000000$abcdefghijklmnopqrstuv$d5vkDJoMIlsr9SE8A5VTj/vxPtZEXUW1nUO1sxXXr3Y="
+
+func ptr[T any](v T) *T { return &v }
+
+// kyokoWith is the view of kyoko with a profile; a user_id stands before it.
+func kyokoWith(profile string) string {
+	view := strings.TrimSuffix(kyoko, "}") + "," + profile + "}"
+	return strings.Replace(view, `"name":"kyoko",`, `"name":"kyoko","user_id":"7",`, 1)
+}
+
+// profiled prepares an account with a profile.
+func profiled(in any) func(testing.TB, *fixture) any {
+	return func(t testing.TB, f *fixture) any {
+		f.bring(t, userfile.Account{Name: "kyoko", UserID: "7", Profile: userfile.Profile{
+			Email: "k@example.test", Groups: []string{"editors"}, Permissions: []string{"orders.add_order"},
+		}})
+		return in
+	}
+}
+
+// bring imports accounts, one after another.
+func (f *fixture) bring(t testing.TB, rows ...userfile.Account) {
+	t.Helper()
+	for _, row := range rows {
+		entry, err := row.Entry()
+		must(t, err)
+		_, err = f.Users.Import(t.Context(), entry, users.ImportRules{})
+		must(t, err)
+	}
+}
+
 var doorCases = []doorCase{
-	{name: "add", ask: ask(AddUser), in: Credentials{"Kyoko", password}, want: kyoko},
-	{name: "add a name that is taken", ask: ask(AddUser), prepare: accounts(Credentials{"KYOKO", password}, "kyoko"),
+	{name: "add", ask: ask(AddUser), in: Credentials{Name: "Kyoko", Password: password}, want: kyoko},
+	{name: "add a name that is taken", ask: ask(AddUser), prepare: accounts(Credentials{Name: "KYOKO", Password: password}, "kyoko"),
 		wantErr: Error{`"kyoko": a user with this name exists already`, "signet users passwd NAME  # gives an account another password"}},
-	{name: "add no name", ask: ask(AddUser), in: Credentials{"", password},
+	{name: "add no name", ask: ask(AddUser), in: Credentials{Name: "", Password: password},
 		wantErr: Error{`this is not a valid user name: "" is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses`, ""}},
-	{name: "add a name with a space", ask: ask(AddUser), in: Credentials{"kyoko mori", password},
+	{name: "add a name with a space", ask: ask(AddUser), in: Credentials{Name: "kyoko mori", Password: password},
 		wantErr: Error{`this is not a valid user name: "kyoko mori" is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses`, ""}},
-	{name: "add a long name", ask: ask(AddUser), in: Credentials{strings.Repeat("k", 256), password},
+	{name: "add a long name", ask: ask(AddUser), in: Credentials{Name: strings.Repeat("k", 256), Password: password},
 		wantErr: Error{`this is not a valid user name: it is longer than 255 bytes`, ""}},
-	{name: "add without a password", ask: ask(AddUser), in: Credentials{"kyoko", ""},
+	{name: "add without a password", ask: ask(AddUser), in: Credentials{Name: "kyoko", Password: ""},
 		wantErr: Error{`this password cannot be used: it is empty`, ""}},
-	{name: "add with a long password", ask: ask(AddUser), in: Credentials{"kyoko", strings.Repeat("p", 1025)},
+	{name: "add with a long password", ask: ask(AddUser), in: Credentials{Name: "kyoko", Password: strings.Repeat("p", 1025)},
 		wantErr: Error{`this password cannot be used: it is longer than 1024 bytes`, ""}},
-	{name: "add with more than a request holds", ask: ask(AddUser), in: Credentials{"kyoko", strings.Repeat("p", requestLimit)},
+	{name: "add with more than a request holds", ask: ask(AddUser), in: Credentials{Name: "kyoko", Password: strings.Repeat("p", requestLimit)},
 		wantErr: Error{`the request is too large or broke off`, ""}},
 	{name: "add while the storage fails", ask: ask(AddUser), prepare: func(t testing.TB, f *fixture) any {
 		f.store.FailNext("CreateUser", storetest.NotApplied)
-		return Credentials{"kyoko", password}
+		return Credentials{Name: "kyoko", Password: password}
 	}, wantErr: Error{`"kyoko": CreateUser: storetest: the storage failed`, ""}},
 
-	{name: "list", ask: ask(ListUsers), prepare: accounts(Page{}, "kyoko", "mori"), want: `{"users":[` + kyoko + `,` + mori + `]}`},
-	{name: "list none", ask: ask(ListUsers), in: Page{}, want: `{"users":[]}`},
-	{name: "list a page", ask: ask(ListUsers), prepare: accounts(Page{Limit: 1}, "kyoko", "mori"), want: `{"users":[` + kyoko + `],"next":"kyoko"}`},
-	{name: "list the next page", ask: ask(ListUsers), prepare: accounts(Page{After: "a", Limit: 2}, "kyoko", "mori", "a"),
+	{name: "list", ask: ask(ListUsers), prepare: accounts(UserQuery{}, "kyoko", "mori"), want: `{"users":[` + kyoko + `,` + mori + `]}`},
+	{name: "list none", ask: ask(ListUsers), in: UserQuery{}, want: `{"users":[]}`},
+	{name: "list a page", ask: ask(ListUsers), prepare: accounts(UserQuery{Page: Page{Limit: 1}}, "kyoko", "mori"), want: `{"users":[` + kyoko + `],"next":"kyoko"}`},
+	{name: "list the next page", ask: ask(ListUsers), prepare: accounts(UserQuery{Page: Page{After: "a", Limit: 2}}, "kyoko", "mori", "a"),
 		want: `{"users":[` + kyoko + `,` + mori + `],"next":"mori"}`},
-	{name: "list after the last", ask: ask(ListUsers), prepare: accounts(Page{After: "mori"}, "kyoko", "mori"), want: `{"users":[]}`},
+	{name: "list after the last", ask: ask(ListUsers), prepare: accounts(UserQuery{Page: Page{After: "mori"}}, "kyoko", "mori"), want: `{"users":[]}`},
 
 	{name: "show", ask: ask(ShowUser), prepare: accounts(UserName{"KYOKO"}, "kyoko"), want: kyoko},
 	{name: "show an unknown one", ask: ask(ShowUser), in: UserName{"kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
 	{name: "show what is no name", ask: ask(ShowUser), in: UserName{"no name"}, wantErr: Error{`"no name": no such user`, hintUsers}},
 
-	{name: "passwd", ask: ask(SetPassword), prepare: loggedIn(Credentials{"kyoko", "another password"}),
+	{name: "passwd", ask: ask(SetPassword), prepare: loggedIn(NewPassword{"kyoko", "another password"}),
 		want: `{"user":` + kyokoChanged + `,"sessions_ended":2}`},
-	{name: "passwd of an unknown one", ask: ask(SetPassword), in: Credentials{"kyoko", password}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
-	{name: "passwd to none", ask: ask(SetPassword), prepare: loggedIn(Credentials{"kyoko", ""}),
+	{name: "passwd of an unknown one", ask: ask(SetPassword), in: NewPassword{"kyoko", password}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "passwd to none", ask: ask(SetPassword), prepare: loggedIn(NewPassword{"kyoko", ""}),
 		wantErr: Error{`this password cannot be used: it is empty`, ""}},
 	{name: "passwd while the sessions cannot be reached", ask: ask(SetPassword), prepare: func(t testing.TB, f *fixture) any {
 		f.create(t, "kyoko")
 		f.store.FailNext("EndSubjectSessions", storetest.NotApplied)
-		return Credentials{"kyoko", password}
+		return NewPassword{"kyoko", password}
 	}, wantErr: Error{`"kyoko" was changed, but its sessions could not be ended: EndSubjectSessions: storetest: the storage failed`, ""}},
 	{name: "enable", ask: ask(EnableUser), prepare: func(t testing.TB, f *fixture) any {
 		f.create(t, "kyoko")
@@ -141,6 +176,66 @@ var doorCases = []doorCase{
 	{name: "disable an unknown one", ask: ask(DisableUser), in: UserName{"kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
 	{name: "remove", ask: ask(RemoveUser), prepare: loggedIn(UserName{"kyoko"}), want: `{"user":` + kyoko + `,"sessions_ended":2}`},
 	{name: "remove an unknown one", ask: ask(RemoveUser), in: UserName{"kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+
+	{name: "add with a profile", ask: ask(AddUser), in: Credentials{Name: "Kyoko", Password: password, Profile: ProfileChange{
+		UserID: ptr("7"), Email: ptr("k@example.test"), Staff: ptr(true), Groups: &[]string{"b", "a", "b"}, Claims: []byte(`{ "plan": "x" }`),
+	}}, want: kyokoWith(`"profile":{"email":"k@example.test","staff":true,"groups":["a","b"],"claims":{"plan":"x"}}`)},
+	{name: "add with a reserved claim", ask: ask(AddUser), in: Credentials{Name: "Kyoko", Password: password, Profile: ProfileChange{Claims: []byte(`{"sub":"x"}`)}},
+		wantErr: Error{`this cannot be said about a user: the claim "sub" is reserved`, ""}},
+	{name: "set what is named and leave the rest", ask: ask(SetProfile), prepare: profiled(ProfileRequest{"KYOKO", ProfileChange{GivenName: ptr("Kyoko"), Groups: &[]string{}}}),
+		want: kyokoWith(`"profile":{"email":"k@example.test","given_name":"Kyoko","permissions":["orders.add_order"]}`)},
+	{name: "set nothing", ask: ask(SetProfile), prepare: profiled(ProfileRequest{"kyoko", ProfileChange{}}),
+		want: kyokoWith(`"profile":{"email":"k@example.test","groups":["editors"],"permissions":["orders.add_order"]}`)},
+	{name: "set all to nothing", ask: ask(SetProfile), prepare: profiled(ProfileRequest{"kyoko", ProfileChange{
+		UserID: ptr(""), Email: ptr(""), Groups: &[]string{}, Permissions: &[]string{}, Claims: []byte("{}"),
+	}}), want: kyoko},
+	{name: "set a user_id that is taken", ask: ask(SetProfile), prepare: func(t testing.TB, f *fixture) any {
+		f.create(t, "mori")
+		return profiled(ProfileRequest{"mori", ProfileChange{UserID: ptr("7")}})(t, f)
+	}, wantErr: Error{`another user has this user_id already`, ""}},
+	{name: "set an unknown one", ask: ask(SetProfile), in: ProfileRequest{Name: "kyoko"}, wantErr: Error{`"kyoko": no such user`, hintUsers}},
+	{name: "list with hashes", ask: ask(ListUsers), prepare: func(t testing.TB, f *fixture) any {
+		f.bring(t, userfile.Account{Name: "kyoko", Hash: djangoHash}, userfile.Account{Name: "mori"})
+		return UserQuery{Hashes: true, Page: Page{Limit: 1}}
+	}, want: `{"users":[{"id":"SUB1","name":"kyoko","disabled":false,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:00:00Z",` +
+		`"hash_kind":"pbkdf2_sha256 i=1000000"}],"next":"kyoko","hash_kinds":{"none":1,"pbkdf2_sha256 i=1000000":1}}`},
+	{name: "import", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Rows: []userfile.Account{
+		{Name: "Mori", Hash: djangoHash}, {Name: "kyoko", UserID: "7"}, {Name: "a b"}, {Name: "md5", Hash: "md5$salt$8f14e45f"},
+		{Name: "old", Created: time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -7200))}, {Sub: "me", Name: "sub"},
+		{Name: "reserved", Profile: userfile.Profile{Claims: []byte(`{"iss":1}`)}}, {Name: "list", Profile: userfile.Profile{Claims: []byte(`[]`)}},
+	}}, "kyoko"), want: `{"results":[{"outcome":"created"},{"outcome":"differs"},` +
+		`{"refusal":"this is not a valid user name: \"a b\" is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses"},` +
+		`{"refusal":"this password hash cannot be used: this kind of password hash is not taken: unknown scheme \"md5\""},` +
+		`{"refusal":"this cannot be said about a user: its created is not between the years 1970 and 9999"},` +
+		`{"refusal":"this cannot be said about a user: its sub is not one of this issuer"},` +
+		`{"refusal":"this cannot be said about a user: the claim \"iss\" is reserved"},` +
+		`{"refusal":"this cannot be said about a user: its claims are not a JSON object"}],"foreign":1,"dry_run":false}`},
+	{name: "import with update", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Update: true, Rows: []userfile.Account{
+		{Name: "kyoko", Hash: djangoHash, UserID: "7"}, {Name: "mori", UserID: "8"},
+	}}, "kyoko"), want: `{"results":[{"outcome":"updated"},{"outcome":"created"}],"foreign":0,"dry_run":false}`},
+	{name: "import passwords", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Passwords: true, DryRun: true, Rows: []userfile.Account{
+		{Name: "kyoko", Hash: djangoHash},
+	}}, "kyoko"), want: `{"results":[{"outcome":"updated"}],"foreign":1,"dry_run":true}`},
+	{name: "import what is taken", ask: ask(ImportUsers), prepare: func(t testing.TB, f *fixture) any {
+		f.bring(t, userfile.Account{Name: "kyoko", UserID: "7"})
+		return ImportRequest{Rows: []userfile.Account{{Name: "KYOKO", Sub: strings.Repeat("A", 26)}, {Name: "Mori", UserID: "7"}}}
+	}, want: `{"results":[{"refusal":"\"kyoko\" is there with another sub: a user with this name exists already"},` +
+		`{"refusal":"another user has this user_id already"}],"foreign":0,"dry_run":false}`},
+	{name: "import nothing", ask: ask(ImportUsers), in: ImportRequest{}, wantErr: Error{`an import has 1 to 200 rows at a time`, ""}},
+	{name: "import too much", ask: ask(ImportUsers), in: ImportRequest{Rows: make([]userfile.Account, 201)}, wantErr: Error{`an import has 1 to 200 rows at a time`, ""}},
+	{name: "import while the storage fails", ask: ask(ImportUsers), prepare: func(t testing.TB, f *fixture) any {
+		f.store.FailNext("CreateUser", storetest.NotApplied)
+		return ImportRequest{Rows: []userfile.Account{{Name: "kyoko"}}}
+	}, wantErr: Error{`"kyoko": CreateUser: storetest: the storage failed`, ""}},
+	{name: "export", ask: ask(ExportUsers), prepare: func(t testing.TB, f *fixture) any {
+		f.bring(t, userfile.Account{Name: "kyoko", Hash: djangoHash, UserID: "7", Profile: userfile.Profile{Groups: []string{"editors"}}}, userfile.Account{Name: "mori"})
+		return Page{Limit: 1}
+	}, want: `{"accounts":[{"sub":"SUB1","name":"kyoko","user_id":"7","hash":"` + djangoHash + `","created":"2026-03-01T12:00:00Z",` +
+		`"password_changed":"2026-03-01T12:00:00Z","profile":{"groups":["editors"]}}],"next":"kyoko"}`},
+	{name: "export while the storage fails", ask: ask(ExportUsers), prepare: func(t testing.TB, f *fixture) any {
+		f.store.FailNext("Users", storetest.NotApplied)
+		return Page{}
+	}, wantErr: Error{`Users: storetest: the storage failed`, ""}},
 
 	{name: "list", ask: ask(ListKeys), in: struct{}{}, want: `{"keys":[` + activeES256 + `,` + activeES384 + `],"now":"2026-03-01T12:00:00Z"}`},
 	{name: "show", ask: ask(ShowKey), prepare: activeKey(func(kid string) any { return KeyID{kid} }), want: activeES256},
@@ -245,7 +340,7 @@ var doorCases = []doorCase{
 		_, err := f.Users.Disable(t.Context(), "kyoko")
 		must(t, err)
 		return TokenText{token}
-	}, want: `{"valid":false,"reason":"no active account for this token"}`},
+	}, want: `{"valid":false,"reason":"no active account for this token: it is disabled"}`},
 	{name: "a token of a revoked key", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
 		f.create(t, "kyoko")
 		token := f.login(t, "kyoko").Access
@@ -332,7 +427,7 @@ func TestPages(t *testing.T) {
 		for _, limit := range []int{1, 2, 3, 6, 7, 8, 0, -1, 5000} {
 			var got []string
 			for page := (Page{Limit: limit}); ; {
-				list, err := ListUsers.Do(t.Context(), door, page)
+				list, err := ListUsers.Do(t.Context(), door, UserQuery{Page: page})
 				must(t, err)
 				for _, u := range list.Users {
 					got = append(got, u.Name)
@@ -389,9 +484,10 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 	f := newFixture(t)
 	loggedIn(nil)(t, f)
 	requests := map[string]any{
-		AddUser.name: Credentials{"mori", password}, SetPassword.name: Credentials{"kyoko", password},
+		AddUser.name: Credentials{Name: "mori", Password: password}, SetPassword.name: NewPassword{"kyoko", password},
 		ShowUser.name: UserName{"kyoko"}, EnableUser.name: UserName{"kyoko"},
 		DisableUser.name: UserName{"kyoko"}, RemoveUser.name: UserName{"kyoko"},
+		SetProfile.name: ProfileRequest{Name: "kyoko"}, ImportUsers.name: ImportRequest{Rows: []userfile.Account{{Name: "saki", Hash: djangoHash}}},
 		ShowKey.name:     KeyID{f.kid(t, "ES256", keystore.Active)},
 		RevokeKey.name:   Revocation{KID: f.kid(t, "ES256", keystore.Active)},
 		EndSessions.name: SessionEnd{All: true},
@@ -407,6 +503,9 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 		out, _, err := operations[name].do(f.Operator, t.Context(), request)
 		must(t, err)
 		text := encode(t, out)
+		if name == ExportUsers.name { // what it is for
+			text = hashMember.ReplaceAllString(text, "")
+		}
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
 				t.Errorf("the answer of %q holds %q: %s", name, secret, text)
@@ -417,6 +516,9 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// hashMember is the hash of an account in an export.
+var hashMember = regexp.MustCompile(`"hash":"[^"]+",`)
 
 // changes orders operations: what looks comes first, what removes comes last.
 func changes(name string) int {

@@ -26,6 +26,9 @@ func FuzzOperation(f *testing.F) {
 		`{"alg":"ES256","in":9223372036854775807}`, `{"alg":"HS256","now":true}`, `{"in":-1}`,
 		`{"id":"x"}`, `{"user":"kyoko"}`, `{"all":true}`, `{"id":"x","all":true}`, `{"token":"a.b.c"}`, `{"client_id":"billing"}`,
 		`{"client_id":"billing","grants":["client_credentials"],"scopes":["a"],"audiences":["b"],"alg":"ES384"}`, `{"client_id":"billing","only":true}`,
+		`{"name":"kyoko","change":{"email":"k@example.test","groups":["a"],"claims":{"plan":"x"}}}`, `{"name":"kyoko","change":{"claims":[1]}}`,
+		`{"rows":[{"name":"mori","hash":"pbkdf2_sha256$1000$salt$d5vkDJoMIlsr9SE8A5VTj/vxPtZEXUW1nUO1sxXXr3Y="},{"name":"a b"}]}`,
+		`{"rows":[{"name":"kyoko","disabled":true}],"update":true,"update_passwords":true}`, `{"hashes":true}`,
 		"{\"name\":\"\xff\"}",
 	}
 	for i := range order {
@@ -57,7 +60,7 @@ func FuzzOperation(f *testing.F) {
 		case strings.Contains(refusal.Message, boltstore.ErrStorage.Error()):
 			t.Errorf("%s: the request reached the storage unchecked: %s", name, refusal.Message)
 		}
-		if bytes.Contains(answer, []byte("$argon2")) {
+		if name != ExportUsers.name && bytes.Contains(answer, []byte("$argon2")) {
 			t.Errorf("%s: the answer holds a hash: %s", name, answer)
 		}
 		if after := fix.ring(t).Version; after != before {

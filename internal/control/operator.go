@@ -6,8 +6,9 @@
 // Operator itself. A command sees only a [Door] and cannot tell the two apart.
 //
 // The package refuses callers on the socket that are not of the server's own
-// user, and it hands out no password, hash or private key; a client's secret once, when
-// it is made.
+// user, and it hands out no password and no private key; a client's secret once, when
+// it is made; and the hashes of passwords for an export ([ExportUsers]) alone, which
+// moves accounts elsewhere with the passwords they have.
 package control
 
 import (
@@ -40,42 +41,10 @@ func (o *Operator) now() time.Time {
 	return o.Now()
 }
 
-// User is what may be told of an account.
-type User struct {
-	ID              string    `json:"id"`
-	Name            string    `json:"name"`
-	Disabled        bool      `json:"disabled"`
-	Created         time.Time `json:"created"`
-	PasswordChanged time.Time `json:"password_changed"`
-}
-
-func viewUser(u users.User) User {
-	return User{ID: u.ID, Name: u.Name, Disabled: u.Disabled, Created: u.Created, PasswordChanged: u.PasswordChanged}
-}
-
-// Credentials name an account and give its new password.
-type Credentials struct {
-	Name     string `json:"name"`
-	Password string `json:"password"`
-}
-
-// UserName names an account.
-type UserName struct {
-	Name string `json:"name"`
-}
-
 // What a command is about, for the log: never a password.
-func (c Credentials) target() string { return c.Name }
-func (n UserName) target() string    { return n.Name }
-func (r Rotation) target() string    { return cmp.Or(r.Alg, "all algorithms") }
-func (r Revocation) target() string  { return r.KID }
-func (e SessionEnd) target() string  { return cmp.Or(e.ID, e.User, "all") }
-
-// ChangedUser is an account after a change that ended its sessions.
-type ChangedUser struct {
-	User          User `json:"user"`
-	SessionsEnded int  `json:"sessions_ended"`
-}
+func (r Rotation) target() string   { return cmp.Or(r.Alg, "all algorithms") }
+func (r Revocation) target() string { return r.KID }
+func (e SessionEnd) target() string { return cmp.Or(e.ID, e.User, "all") }
 
 // Page asks for a part of a list: what comes after the given place.
 type Page struct {
@@ -91,68 +60,6 @@ func (p Page) limit() int {
 		return maxPage
 	}
 	return p.Limit
-}
-
-// UserList is a page of accounts; Next is the place of the next page, empty at
-// the end.
-type UserList struct {
-	Users []User `json:"users"`
-	Next  string `json:"next,omitempty"`
-}
-
-func (o *Operator) addUser(ctx context.Context, in Credentials) (User, error) {
-	u, err := o.Users.Create(ctx, in.Name, in.Password, users.Profile{})
-	return viewUser(u), err
-}
-
-func (o *Operator) listUsers(ctx context.Context, in Page) (UserList, error) {
-	found, err := o.Users.List(ctx, in.After, in.limit())
-	list := UserList{Users: make([]User, 0, len(found))}
-	for _, u := range found {
-		list.Users = append(list.Users, viewUser(u))
-	}
-	if len(found) == in.limit() {
-		list.Next = found[len(found)-1].Name
-	}
-	return list, err
-}
-
-func (o *Operator) showUser(ctx context.Context, in UserName) (User, error) {
-	u, err := o.Users.ByName(ctx, in.Name)
-	return viewUser(u), err
-}
-
-func (o *Operator) setPassword(ctx context.Context, in Credentials) (ChangedUser, error) {
-	return o.endSessionsOf(ctx)(o.Users.SetPassword(ctx, in.Name, in.Password))
-}
-
-func (o *Operator) enableUser(ctx context.Context, in UserName) (User, error) {
-	u, err := o.Users.Enable(ctx, in.Name)
-	return viewUser(u), err
-}
-
-func (o *Operator) disableUser(ctx context.Context, in UserName) (ChangedUser, error) {
-	return o.endSessionsOf(ctx)(o.Users.Disable(ctx, in.Name))
-}
-
-func (o *Operator) removeUser(ctx context.Context, in UserName) (ChangedUser, error) {
-	return o.endSessionsOf(ctx)(o.Users.Remove(ctx, in.Name))
-}
-
-// endSessionsOf ends what rests on an account's former state, once that has
-// changed: a session that begins in between meets the new one. Whoever asked may
-// have gone by then; it is done all the same.
-func (o *Operator) endSessionsOf(ctx context.Context) func(users.User, error) (ChangedUser, error) {
-	return func(u users.User, err error) (ChangedUser, error) {
-		if err != nil {
-			return ChangedUser{}, err
-		}
-		n, err := o.Issuer.EndSubject(context.WithoutCancel(ctx), u.ID)
-		if err != nil {
-			err = fmt.Errorf("%q was changed, but its sessions could not be ended: %w", u.Name, err)
-		}
-		return ChangedUser{User: viewUser(u), SessionsEnded: n}, err
-	}
 }
 
 // KeyList is every key the issuer still knows.

@@ -19,13 +19,17 @@ type Op[In, Out any] struct {
 // The operations. An operation that is here is reachable; one that is not does
 // not exist.
 var (
-	AddUser      = change("users add", (*Operator).addUser)
-	ListUsers    = look("users list", (*Operator).listUsers)
-	ShowUser     = look("users show", (*Operator).showUser)
-	SetPassword  = change("users passwd", (*Operator).setPassword)
-	EnableUser   = change("users enable", (*Operator).enableUser)
-	DisableUser  = change("users disable", (*Operator).disableUser)
-	RemoveUser   = change("users remove", (*Operator).removeUser)
+	AddUser     = change("users add", (*Operator).addUser)
+	ListUsers   = look("users list", (*Operator).listUsers)
+	ShowUser    = look("users show", (*Operator).showUser)
+	SetPassword = change("users passwd", (*Operator).setPassword)
+	EnableUser  = change("users enable", (*Operator).enableUser)
+	DisableUser = change("users disable", (*Operator).disableUser)
+	RemoveUser  = change("users remove", (*Operator).removeUser)
+	SetProfile  = change("users set", (*Operator).setProfile)
+	ImportUsers = change("users import", (*Operator).importUsers)
+	// ExportUsers changes nothing, but is to be found in the log: hashes leave.
+	ExportUsers  = change("users export", (*Operator).exportUsers)
 	ListKeys     = look("keys list", (*Operator).listKeys)
 	ShowKey      = look("keys show", (*Operator).showKey)
 	RotateKeys   = change("keys rotate", (*Operator).rotateKeys)
@@ -71,6 +75,9 @@ func define[In, Out any](name string, do func(*Operator, context.Context, In) (O
 			target = named.target()
 		}
 		out, err := do(o, ctx, in)
+		if counted, ok := any(out).(interface{ target() string }); ok && err == nil {
+			target = counted.target()
+		}
 		return out, target, err
 	}}
 	return Op[In, Out]{name: name, do: do}

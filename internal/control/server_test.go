@@ -63,7 +63,7 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	path := socketPath(t)
 	leaveSocket(t, path)
 	s := serve(t, newFixture(t).Operator, path)
-	if _, err := ListUsers.Do(t.Context(), s.dial(t), Page{}); err != nil {
+	if _, err := ListUsers.Do(t.Context(), s.dial(t), UserQuery{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -136,7 +136,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 			if status != c.status || got != c.want {
 				t.Errorf("answered %d %+v, want %d %+v", status, got, c.status, c.want)
 			}
-			list, err := ListUsers.Do(t.Context(), s.dial(t), Page{})
+			list, err := ListUsers.Do(t.Context(), s.dial(t), UserQuery{})
 			if err != nil || len(list.Users) != 0 {
 				t.Errorf("afterwards: %+v, %v", list, err)
 			}
@@ -173,7 +173,7 @@ func TestRequestThatBreaksOff(t *testing.T) {
 	if !bytes.Contains(answer, []byte(errRequest.Message)) {
 		t.Errorf("answered %q", answer)
 	}
-	list, err := ListUsers.Do(t.Context(), s.dial(t), Page{})
+	list, err := ListUsers.Do(t.Context(), s.dial(t), UserQuery{})
 	if err != nil || len(list.Users) != 0 {
 		t.Errorf("afterwards: %+v, %v", list, err)
 	}
@@ -204,7 +204,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			remote, err := Dial(t.Context(), path)
 			must(t, err)
 			defer remote.Close()
-			_, err = ListUsers.Do(t.Context(), remote, Page{})
+			_, err = ListUsers.Do(t.Context(), remote, UserQuery{})
 			if err == nil || err.Error() != c.want {
 				t.Errorf("error %v, want %s", err, c.want)
 			}
@@ -229,7 +229,7 @@ func TestParallelOperations(t *testing.T) {
 		}
 		group.Go(func() error {
 			name := fmt.Sprintf("user%02d", i)
-			u, err := AddUser.Do(t.Context(), door, Credentials{name, password})
+			u, err := AddUser.Do(t.Context(), door, Credentials{Name: name, Password: password})
 			if err == nil && u.Name != name {
 				err = fmt.Errorf("added %q for %q", u.Name, name)
 			}
@@ -244,7 +244,7 @@ func TestParallelOperations(t *testing.T) {
 		})
 	}
 	must(t, group.Wait())
-	list, err := ListUsers.Do(t.Context(), shared, Page{})
+	list, err := ListUsers.Do(t.Context(), shared, UserQuery{})
 	if err != nil || len(list.Users) != accounts {
 		t.Errorf("%d accounts: %v", len(list.Users), err)
 	}
@@ -285,7 +285,7 @@ func underWay(t *testing.T, f *fixture, door Door) (release func(), answered cha
 	f.store.before = func(context.Context) { close(entered); <-held }
 	answered = make(chan error, 1)
 	go func() {
-		u, err := AddUser.Do(context.Background(), door, Credentials{"kyoko", password})
+		u, err := AddUser.Do(context.Background(), door, Credentials{Name: "kyoko", Password: password})
 		if err == nil && u.Name != "kyoko" {
 			err = fmt.Errorf("added %+v", u)
 		}
@@ -366,7 +366,7 @@ func TestInterruptedCommand(t *testing.T) {
 	door := s.dial(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := ListUsers.Do(ctx, door, Page{})
+	_, err := ListUsers.Do(ctx, door, UserQuery{})
 	wantUnsure(t, s, err)
 	if e := refused(t, err); !strings.HasSuffix(e.Message, context.Canceled.Error()) {
 		t.Errorf("refused with %+v", *e)
@@ -392,7 +392,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	f := newFixture(t)
 	f.create(t, "kyoko")
 	s := serve(t, f.Operator, socketPath(t))
-	_, err := AddUser.Do(t.Context(), s.dial(t), Credentials{"kyoko", password})
+	_, err := AddUser.Do(t.Context(), s.dial(t), Credentials{Name: "kyoko", Password: password})
 	wantRefused(t, err, *explain(fmt.Errorf("%q: %w", "kyoko", users.ErrExists)))
 	if text := s.log.String(); !strings.Contains(text, `op="users add"`) || strings.Contains(text, password) {
 		t.Errorf("the log: %s", text)
@@ -420,7 +420,7 @@ func TestLogNamesWhatWasChanged(t *testing.T) {
 	if _, err := RotateKeys.Do(ctx, remote, Rotation{Alg: "ES256"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ListUsers.Do(ctx, remote, Page{}); err != nil {
+	if _, err := ListUsers.Do(ctx, remote, UserQuery{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`op="users add" target=mori`, `op="keys rotate" target=ES256`} {

@@ -20,7 +20,7 @@ var endings = map[string]struct {
 	token  error
 }{
 	"passwd": {func(ctx context.Context, door Door) (ChangedUser, error) {
-		return SetPassword.Do(ctx, door, Credentials{"kyoko", "another password"})
+		return SetPassword.Do(ctx, door, NewPassword{"kyoko", "another password"})
 	}, issuer.ErrNoSession},
 	"disable": {func(ctx context.Context, door Door) (ChangedUser, error) {
 		return DisableUser.Do(ctx, door, UserName{"kyoko"})
@@ -68,7 +68,7 @@ func TestRefusedChangesEndNoSession(t *testing.T) {
 	throughBothDoors(t, func(t *testing.T, f *fixture, door Door) {
 		f.create(t, "kyoko")
 		tokens := f.login(t, "kyoko")
-		_, err := SetPassword.Do(t.Context(), door, Credentials{"kyoko", ""})
+		_, err := SetPassword.Do(t.Context(), door, NewPassword{"kyoko", ""})
 		wantRefused(t, err, Error{"this password cannot be used: it is empty", ""})
 		_, err = EndSessions.Do(t.Context(), door, SessionEnd{User: "kyoko", All: true})
 		wantRefused(t, err, Error{errWhichSessions.Error(), ""})

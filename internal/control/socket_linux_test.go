@@ -32,7 +32,7 @@ func askAsStranger(path string) string {
 		return "dial: " + err.Error()
 	}
 	defer remote.Close()
-	if _, err := ListUsers.Do(context.Background(), remote, Page{}); err != nil {
+	if _, err := ListUsers.Do(context.Background(), remote, UserQuery{}); err != nil {
 		return "refused: " + err.Error()
 	}
 	return "answered"
@@ -57,7 +57,7 @@ func TestLongPaths(t *testing.T) {
 			}
 			must(t, os.MkdirAll(dir, 0o700))
 			s := serve(t, f.Operator, path)
-			if _, err := ListUsers.Do(t.Context(), s.dial(t), Page{}); err != nil {
+			if _, err := ListUsers.Do(t.Context(), s.dial(t), UserQuery{}); err != nil {
 				t.Error(err)
 			}
 			must(t, s.Shutdown(t.Context()))
