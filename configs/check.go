@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"signet/internal/web/clientaddr"
 )
 
 const year = 365 * day
@@ -38,8 +40,14 @@ func (c *Config) Check() []Fault {
 	c.checkTokens(&r)
 	c.checkAudience(&r)
 	c.checkTyp(&r)
+	c.checkDelivery(&r)
+	c.checkOrigins(&r)
+	c.checkProxies(&r)
+	c.checkClaims(&r)
+	c.checkThrottle(&r)
 	c.checkKeys(&r)
 	c.checkPasswords(&r)
+	c.checkDialects(&r)
 	oneOf(&r, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&r, "log.format", c.Log.Format, "text", "json")
 	return r.faults
@@ -70,11 +78,20 @@ func (c *Config) checkIssuer(r *report) {
 }
 
 func (c *Config) checkListen(r *report) {
-	const key = "listen"
-	host, port, err := net.SplitHostPort(c.Listen)
+	checkAddress(r, "listen", c.Listen, "127.0.0.1:8080, or :8080 for every address")
+	if c.OpsListen != "" {
+		checkAddress(r, "ops_listen", c.OpsListen, `127.0.0.1:9090, or "" for none`)
+	}
+	if c.OpsListen != "" && c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		r.bothf("ops_listen", "listen", "%s is the public address; operators have one of their own", quote(c.OpsListen))
+	}
+}
+
+func checkAddress(r *report, key, address, example string) {
+	host, port, err := net.SplitHostPort(address)
 	switch {
 	case err != nil || !isHost(host):
-		r.addf(key, "%s is not host:port; write 127.0.0.1:8080, or :8080 for every address", quote(c.Listen))
+		r.addf(key, "%s is not host:port; write %s", quote(address), example)
 	case port != "0" && !isPort(port):
 		r.addf(key, "%s is not a port; write a number from 1 to 65535, or 0 for a free one", quote(port))
 	}
@@ -184,6 +201,43 @@ func (c *Config) checkTyp(r *report) {
 	}
 }
 
+func (c *Config) checkProxies(r *report) {
+	oneOf(r, "proxies.header", c.Proxies.Header, "X-Forwarded-For", "Forwarded")
+	for _, entry := range c.Proxies.Trusted {
+		if _, err := clientaddr.ParsePrefixes([]string{entry}); err != nil {
+			r.addf("proxies.trusted", "%v", err)
+		}
+	}
+	if e, twice := repeated(c.Proxies.Trusted); twice {
+		r.addf("proxies.trusted", "%s stands in it twice; remove one", quote(e))
+	}
+}
+
+func (c *Config) checkClaims(r *report) {
+	const key = "claims.include"
+	oneOf(r, "claims.user_id_type", c.Claims.UserIDType, "string", "number")
+	for _, name := range slices.Sorted(maps.Keys(c.Claims.Include)) {
+		c.checkService(r, key, name)
+		parts := c.Claims.Include[name]
+		if part, twice := repeated(parts); twice {
+			r.addf(key, "%s stands in %s twice; remove one", quote(part), quote(name))
+		}
+		for _, part := range parts {
+			if part == "" || strings.ContainsFunc(part, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) || c == ',' || c == '=' }) {
+				r.addf(key, "%s of %s is no name of a claim; write groups, email, or another", quote(part), quote(name))
+			}
+		}
+	}
+}
+
+func (c *Config) checkThrottle(r *report) {
+	t := &c.Throttle
+	between(r, "throttle.pair", t.Pair, 0, 1000, formatInt)
+	between(r, "throttle.address", t.Address, 0, 100_000, formatInt)
+	between(r, "throttle.account", t.Account, 0, 100_000, formatInt)
+	within(r, "throttle.max_wait", t.MaxWait, time.Second, day)
+}
+
 var algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
 
 func (c *Config) checkKeys(r *report) {
@@ -234,7 +288,25 @@ func (c *Config) checkPasswords(r *report) {
 			formatSize(p.Memory), p.Time)
 	}
 	between(r, "passwords.threads", p.Threads, 1, 16, formatInt)
+	between(r, "passwords.min_length", p.MinLength, 8, 64, formatInt)
 	between(r, "passwords.queue", p.Queue, 0, 65536, formatInt)
+}
+
+// checkDialects compares the limit of a renewal only where it is in force: its default
+// must not be a fault of who does not use it.
+func (c *Config) checkDialects(r *report) {
+	const key = "dialects.drf_jwt_refresh"
+	limit := c.Dialects.DRFJWTRefresh
+	within(r, key, limit, time.Second, 10*year)
+	switch {
+	case !c.Dialects.DRFJWT:
+	case limit > c.Tokens.Session:
+		r.bothf(key, "tokens.session", "%s is longer than tokens.session, %s; make it at most as long",
+			formatDuration(limit), formatDuration(c.Tokens.Session))
+	case limit < c.Tokens.Access:
+		r.bothf(key, "tokens.access", "%s is shorter than tokens.access, %s; make it at least as long",
+			formatDuration(limit), formatDuration(c.Tokens.Access))
+	}
 }
 
 func oneOf(r *report, key, got string, allowed ...string) {

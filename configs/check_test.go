@@ -58,6 +58,38 @@ func TestCheck(t *testing.T) {
 		{"two types for one token", func(c *Config) {
 			c.Tokens.Audience, c.Tokens.Typ = []string{"a", "b", "c"}, map[string]string{"a": "JWT", "c": "at+jwt"}
 		}, []string{`tokens.typ: "c" is not the typ of the others in tokens.audience`}},
+		{"no listener for operators", func(c *Config) { c.OpsListen = "" }, nil},
+		{"listener for operators", func(c *Config) { c.OpsListen = "9090" }, []string{`ops_listen: "9090" is not host:port; write 127.0.0.1:9090, or "" for none`}},
+		{"one address for all", func(c *Config) { c.OpsListen = c.Listen }, []string{`ops_listen: "127.0.0.1:8080" is the public address`}},
+		{"two free ports", func(c *Config) { c.Listen, c.OpsListen = "127.0.0.1:0", "127.0.0.1:0" }, nil},
+		{"proxies", func(c *Config) { c.Proxies.Trusted = []string{"10.0.0.7", "10.0.0.0/8", "::1", "fd00::/8"} }, nil},
+		{"proxy by name", func(c *Config) { c.Proxies.Trusted = []string{"proxy.local"} }, []string{`proxies.trusted: "proxy.local" is neither an address`}},
+		{"proxy with a zone", func(c *Config) { c.Proxies.Trusted = []string{"fe80::1%eth0"} }, []string{`proxies.trusted: "fe80::1%eth0" has a zone`}},
+		{"network with host bits", func(c *Config) { c.Proxies.Trusted = []string{"10.0.0.1/8"} }, []string{`proxies.trusted: "10.0.0.1/8" is an address in the network 10.0.0.0/8`}},
+		{"everyone is a proxy", func(c *Config) { c.Proxies.Trusted = []string{"0.0.0.0/0"} }, []string{`proxies.trusted: "0.0.0.0/0"`}},
+		{"proxy twice", func(c *Config) { c.Proxies.Trusted = []string{"::1", "::1"} }, []string{`proxies.trusted: "::1" stands in it twice`}},
+		{"another header", func(c *Config) { c.Proxies.Header = "X-Real-IP" }, []string{`proxies.header: "X-Real-IP" is not known; write X-Forwarded-For or Forwarded`}},
+		{"claims", func(c *Config) { c.Claims.Include = map[string][]string{"*": nil, "orders": {"email", "tenant"}} }, nil},
+		{"claims of the issuer", func(c *Config) { c.Claims.Include = map[string][]string{c.Issuer: nil} }, []string{`claims.include: "http://127.0.0.1:8080" is the issuer`}},
+		{"claim with a space", func(c *Config) { c.Claims.Include = map[string][]string{"*": {"a b"}} }, []string{`claims.include: "a b" of "*" is no name of a claim`}},
+		{"claim twice", func(c *Config) { c.Claims.Include = map[string][]string{"*": {"a", "a"}} }, []string{`claims.include: "a" stands in "*" twice`}},
+		{"user_id of another type", func(c *Config) { c.Claims.UserIDType = "uuid" }, []string{`claims.user_id_type: "uuid" is not known; write string or number`}},
+		{"short passwords", func(c *Config) { c.Passwords.MinLength = 7 }, []string{"passwords.min_length: 7 is outside its limits; write a value from 8 to 64"}},
+		{"no throttle", func(c *Config) { c.Throttle = Throttle{MaxWait: time.Second} }, nil},
+		{"negative throttle", func(c *Config) { c.Throttle.Pair, c.Throttle.Address, c.Throttle.Account = -1, -1, -1 },
+			[]string{"throttle.pair: -1 is outside", "throttle.address: -1 is outside", "throttle.account: -1 is outside"}},
+		{"long wait", func(c *Config) { c.Throttle.MaxWait = 25 * time.Hour }, []string{"throttle.max_wait: 25h is outside"}},
+		{"refresh tokens in a cookie", func(c *Config) { c.Delivery = "cookie" }, nil},
+		{"delivery unknown", func(c *Config) { c.Delivery = "header" }, []string{`delivery: "header" is not known; write body or cookie`}},
+		{"a cookie for a path with a semicolon", func(c *Config) { c.Issuer, c.Delivery = "https://a.example/b;c", "cookie" },
+			[]string{"issuer: has a path with a semicolon"}},
+		{"the same path without cookies", func(c *Config) { c.Issuer = "https://a.example/b;c" }, nil},
+		{"origins", func(c *Config) {
+			c.Origins = []string{"https://app.example.com", "https://app.example.com:8443", "http://localhost:3000", "https://[2001:db8::1]:1", "https://xn--bcher-kva.example"}
+		}, nil},
+		{"origin with a password", func(c *Config) { c.Origins = []string{"https://kyoko:secret@app.example.com"} },
+			[]string{`origins: "https://kyoko:xxxxx@app.example.com" holds a user name`}},
+		{"origin twice", func(c *Config) { c.Origins = []string{"https://a", "https://a"} }, []string{`origins: "https://a" stands in it twice`}},
 		{"every algorithm", func(c *Config) { c.Keys.Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} }, nil},
 		{"no algorithm", func(c *Config) { c.Keys.Algorithms = nil }, []string{"keys.algorithms: is empty"}},
 		{"shared secret", func(c *Config) { c.Keys.Algorithms = []string{"HS256"} }, []string{`keys.algorithms: "HS256" is not an algorithm`}},
@@ -88,12 +120,20 @@ func TestCheck(t *testing.T) {
 		{"store of a later version", func(c *Config) { c.Store = "postgres://u:p@h/d" }, []string{"store: is not bolt, the only kind"}},
 		{"log level", func(c *Config) { c.Log.Level = "INFO" }, []string{`log.level: "INFO" is not known; write debug, info, warn or error`}},
 		{"log format", func(c *Config) { c.Log.Format = "xml" }, []string{`log.format: "xml" is not known; write text or json`}},
+		{"renewal like the session", func(c *Config) { c.Dialects.DRFJWT, c.Dialects.DRFJWTRefresh = true, 30*day }, nil},
+		{"renewal beyond the session", func(c *Config) { c.Dialects.DRFJWT, c.Dialects.DRFJWTRefresh = true, 31*day },
+			[]string{"dialects.drf_jwt_refresh: 31d is longer than tokens.session, 30d; make it at most as long"}},
+		{"renewal beyond the session, off", func(c *Config) { c.Tokens.Session = day }, nil},
+		{"renewal below access", func(c *Config) { c.Dialects.DRFJWT, c.Dialects.DRFJWTRefresh = true, time.Minute },
+			[]string{"dialects.drf_jwt_refresh: 1m is shorter than tokens.access, 5m; make it at least as long"}},
+		{"no renewal", func(c *Config) { c.Dialects.DRFJWTRefresh = 0 }, []string{"dialects.drf_jwt_refresh: 0s is outside"}},
 		{"nothing set", func(c *Config) { *c = Config{} }, []string{
 			"issuer: is not an absolute URL", "listen: \"\" is not host:port", "data: is empty", "store: is not bolt",
 			"tokens.access: 0s is outside", "tokens.refresh: 0s is outside", "tokens.session: 0s is outside",
-			"tokens.max_bytes: 0 is outside", "keys.algorithms: is empty", "keys.rsa_bits: 0 is not", "keys.jwks_max_age: 0s is outside",
-			"passwords.memory: 0 is outside", "passwords.time: 0 is outside", "passwords.threads: 0 is outside",
-			"log.level: \"\" is not known", "log.format: \"\" is not known",
+			"tokens.max_bytes: 0 is outside", `delivery: "" is not known`, `proxies.header: "" is not known`, `claims.user_id_type: "" is not known`,
+			"throttle.max_wait: 0s is outside", "keys.algorithms: is empty", "keys.rsa_bits: 0 is not", "keys.jwks_max_age: 0s is outside",
+			"passwords.memory: 0 is outside", "passwords.time: 0 is outside", "passwords.threads: 0 is outside", "passwords.min_length: 0 is outside",
+			"dialects.drf_jwt_refresh: 0s is outside", "log.level: \"\" is not known", "log.format: \"\" is not known",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -239,6 +279,23 @@ func TestWarnings(t *testing.T) {
 		{"rotate", func(c *Config) { c.Refresh.Rotate = false }, []string{"refresh.rotate: false"}},
 		{"cheap", func(c *Config) { c.Passwords.Time = 1 }, []string{"passwords: memory 19MiB with time 1"}},
 		{"other cost of that height", func(c *Config) { c.Passwords.Memory, c.Passwords.Time = 46<<20, 1 }, nil},
+		{"origins for bodies", func(c *Config) { c.Origins = []string{"https://app.example.net", "http://localhost:3000"} }, nil},
+		{"plain origin", func(c *Config) { c.Origins = []string{"http://app.example.net"} }, []string{"origins: http://app.example.net is plain HTTP"}},
+		{"cookie on one site", func(c *Config) {
+			c.Issuer, c.Delivery, c.Origins = "https://login.example.com", "cookie", []string{"https://app.example.com:8443", "https://example.com"}
+		}, nil},
+		{"cookie on this machine", func(c *Config) {
+			c.Issuer, c.Listen, c.Delivery, c.Origins = "http://localhost", "127.0.0.1:80", "cookie", []string{"http://localhost:3000"}
+		}, nil},
+		{"cookie across sites", func(c *Config) {
+			c.Issuer, c.Delivery, c.Origins = "https://login.example.com", "cookie", []string{"https://app.example.net", "https://192.0.2.1"}
+		}, []string{"origins: https://app.example.net is another site", "origins: https://192.0.2.1 is another site"}},
+		{"cookie across names of this machine", func(c *Config) { c.Delivery, c.Origins = "cookie", []string{"http://localhost:3000"} },
+			[]string{"origins: http://localhost:3000 is another site"}},
+		{"cookie across schemes", func(c *Config) {
+			c.Issuer, c.Delivery, c.Origins = "https://login.shop.localhost", "cookie", []string{"http://app.shop.localhost"}
+		}, []string{"origins: http://app.shop.localhost is another site"}},
+		{"cookie without its routes", func(c *Config) { c.Delivery, c.Dialects.SimpleJWT = "cookie", false }, []string{"delivery: cookie is for /api/token/"}},
 		{"addresses that are faults", func(c *Config) { c.Listen, c.Issuer = "x", "%" }, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -249,6 +306,51 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestOriginsThatNoBrowserSendsAreRefused(t *testing.T) {
+	for origin, want := range map[string]string{
+		"":                                "is empty",
+		"null":                            "is what every sandboxed page",
+		"*":                               "has a *",
+		"https://*.example.com":           "has a *",
+		"app.example.com":                 "is not an origin",
+		"app.example.com:443":             "is not an origin",
+		"//app.example.com":               "is not an origin",
+		"ftp://app.example.com":           "is not an origin",
+		"capacitor://localhost":           "is not an origin",
+		"https:app.example.com":           "is not an origin",
+		"https://":                        "is not an origin",
+		"https://app.example.com\r\nX: y": "is not an origin",
+		"https://kyoko@app.example.com":   "holds a user name",
+		"https://app.example.com/":        "goes on behind the host",
+		"https://app.example.com/login":   "goes on behind the host",
+		"https://app.example.com?":        "goes on behind the host",
+		"https://app.example.com#a":       "goes on behind the host",
+		"https://:8443":                   "has no host",
+		"https://app.example.com:":        "has no host, or a port that is none",
+		"https://app.example.com:0":       "has no host, or a port that is none",
+		"https://app.example.com:65536":   "has no host, or a port that is none",
+		"https://app.example.com:443":     "has the port that browsers leave out",
+		"http://localhost:80":             "has the port that browsers leave out",
+		"https://app.example.com:08443":   "is not written as a browser does",
+		"https://App.example.com":         "is not written as a browser does",
+		"HTTPS://app.example.com":         "is not written as a browser does",
+		"https://bücher.example":          "is not written as a browser does",
+		"https://b%C3%BCcher.example":     "is not written as a browser does",
+		"https://a,b":                     "is not written as a browser does",
+		"https://a b":                     "is not an origin",
+		"https://[2001:DB8::1]":           "is not written as a browser does",
+		"https://[2001:db8:0::1]":         "is not written as a browser does",
+		"https://[fe80::1%25eth0]":        "is not written as a browser does",
+	} {
+		c := Default()
+		c.Origins = []string{origin}
+		faults := c.Check()
+		if len(faults) != 1 || !strings.HasPrefix(faults[0].String(), "origins: "+quote(origin)+" "+want) {
+			t.Errorf("%q: got %q, want %q", origin, faults, want)
+		}
 	}
 }
 

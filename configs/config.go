@@ -35,6 +35,8 @@ type Config struct {
 	Issuer string
 	// Listen is the host:port of the public listener.
 	Listen string
+	// OpsListen is the host:port of the listener for operators; empty is none.
+	OpsListen string
 	// Data is the directory of the database and the control socket.
 	Data string
 	// SealKey is the file of the sealing key; empty means seal.key in Data. Use
@@ -43,12 +45,43 @@ type Config struct {
 	// Store names the kind of database.
 	Store string
 
+	Proxies   Proxies
 	Tokens    Tokens
+	Claims    Claims
 	Keys      Keys
 	Refresh   Refresh
 	Passwords Passwords
+	Throttle  Throttle
 	Dialects  Dialects
-	Log       Log
+	// Delivery is where /api/token/ puts refresh tokens: body or cookie.
+	Delivery string
+	// Origins are those whose pages may call the login from a browser.
+	Origins []string
+	Log     Log
+}
+
+// Proxies are those in front of the issuer.
+type Proxies struct {
+	// Trusted are addresses and networks.
+	Trusted []string
+	// Header is the one that they write.
+	Header string
+}
+
+// Claims rules what access tokens say about a user.
+type Claims struct {
+	// Include names parts of the profile by audience; "*" is every other one.
+	Include map[string][]string
+	// UserIDType is string or number.
+	UserIDType string
+}
+
+// Throttle is how many failed logins are free before waits begin; 0 is any number.
+type Throttle struct {
+	// Pair is of one account from one address.
+	Pair, Address, Account int
+	// MaxWait is the longest wait.
+	MaxWait time.Duration
 }
 
 // Tokens rules what is issued.
@@ -98,13 +131,18 @@ type Passwords struct {
 	Time int
 	// Threads is the degree of parallelism.
 	Threads int
+	// MinLength is the least length of a new password, in characters.
+	MinLength int
 	// Queue is how many logins may wait for a core before one is turned away.
 	Queue int
 }
 
 // Dialects switches the wire formats beside OAuth.
 type Dialects struct {
-	SimpleJWT bool
+	SimpleJWT, DRFJWT bool
+	// DRFJWTRefresh is how long after the login a token of DRFJWT can be traded for a
+	// new one.
+	DRFJWTRefresh time.Duration
 }
 
 // Log rules what the server writes to standard error.
@@ -118,10 +156,13 @@ type Log struct {
 // Default returns the settings of a server that was told nothing.
 func Default() *Config {
 	return &Config{
-		Issuer: "http://127.0.0.1:8080",
-		Listen: "127.0.0.1:8080",
-		Data:   "./signet-data",
-		Store:  "bolt",
+		Issuer:    "http://127.0.0.1:8080",
+		Listen:    "127.0.0.1:8080",
+		OpsListen: "127.0.0.1:9090",
+		Data:      "./signet-data",
+		Store:     "bolt",
+		Proxies:   Proxies{Header: "X-Forwarded-For"},
+		Claims:    Claims{Include: map[string][]string{"*": {"groups", "claims"}}, UserIDType: "string"},
 		Tokens: Tokens{
 			Access:   5 * time.Minute,
 			Refresh:  day,
@@ -137,8 +178,10 @@ func Default() *Config {
 			JWKSMaxAge:   5 * time.Minute,
 		},
 		Refresh:   Refresh{Rotate: true, ReuseWindow: 10 * time.Second},
-		Passwords: Passwords{Memory: 19 << 20, Time: 2, Threads: 1, Queue: 64},
-		Dialects:  Dialects{SimpleJWT: true},
+		Passwords: Passwords{Memory: 19 << 20, Time: 2, Threads: 1, MinLength: 15, Queue: 64},
+		Throttle:  Throttle{Pair: 5, Address: 50, Account: 50, MaxWait: 15 * time.Minute},
+		Dialects:  Dialects{SimpleJWT: true, DRFJWTRefresh: 7 * day},
+		Delivery:  "body",
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

@@ -72,6 +72,7 @@ func TestLoadEverySetting(t *testing.T) {
 	got, err := load(`
 issuer: https://login.example.com/realm
 listen: "[::1]:0"
+ops_listen: ""
 data: /var/lib/signet
 seal_key: '/etc/signet/seal.key'
 store: bolt
@@ -90,8 +91,19 @@ tokens:
   max_bytes: 8000
 keys: {algorithms: [PS256, EdDSA], rsa_bits: 4096, rotate_every: 0, publish_ahead: 48h, jwks_max_age: 1h}
 refresh: {rotate: false, reuse_window: 1m30s}
-passwords: {memory: 65536KiB, time: 3, threads: 4, queue: 0}
-dialects: {simplejwt: false}
+passwords: {memory: 65536KiB, time: 3, threads: 4, min_length: 64, queue: 0}
+proxies: {trusted: [192.0.2.7, "2001:db8::/32"], header: Forwarded}
+claims:
+  user_id_type: number
+  include:
+    "*": []
+    orders:
+      - groups
+      - tenant
+throttle: {pair: 0, address: 0, account: 0, max_wait: 24h}
+dialects: {simplejwt: false, drf_jwt: true, drf_jwt_refresh: 60d}
+delivery: cookie
+origins: [https://app.example.com, "http://localhost:3000"]
 log: {level: debug, format: json}
 `)
 	if err != nil {
@@ -110,7 +122,13 @@ log: {level: debug, format: json}
 			PublishAhead: 48 * time.Hour, JWKSMaxAge: time.Hour,
 		},
 		Refresh:   Refresh{ReuseWindow: 90 * time.Second},
-		Passwords: Passwords{Memory: 64 << 20, Time: 3, Threads: 4},
+		Passwords: Passwords{Memory: 64 << 20, Time: 3, Threads: 4, MinLength: 64},
+		Proxies:   Proxies{Trusted: []string{"192.0.2.7", "2001:db8::/32"}, Header: "Forwarded"},
+		Claims:    Claims{Include: map[string][]string{"*": nil, "orders": {"groups", "tenant"}}, UserIDType: "number"},
+		Dialects:  Dialects{DRFJWT: true, DRFJWTRefresh: 60 * day},
+		Throttle:  Throttle{MaxWait: day},
+		Delivery:  "cookie",
+		Origins:   []string{"https://app.example.com", "http://localhost:3000"},
 		Log:       Log{Level: "debug", Format: "json"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -148,9 +166,12 @@ func TestFile(t *testing.T) {
 		{"null in a list", "tokens: {audience: [~]}", "signet.yaml:1: tokens.audience: has an entry that is not a plain value; write audience: []"},
 		{"value for a mapping", "tokens: {typ: JWT}", "signet.yaml:1: tokens.typ: is a mapping; write typ: {orders: at+jwt}"},
 		{"list for a mapping", "tokens: {typ: [JWT]}", "signet.yaml:1: tokens.typ: is one value, not a list; write typ: {orders: at+jwt}"},
-		{"mapping in a mapping", "tokens:\n  typ:\n    a: {b: c}\n", `signet.yaml:3: tokens.typ: "a" has no plain value; write typ: {orders: at+jwt}`},
-		{"null in a mapping", "tokens:\n  typ:\n    a:\n", `signet.yaml:3: tokens.typ: "a" has no plain value; write typ: {orders: at+jwt}`},
+		{"mapping in a mapping", "tokens:\n  typ:\n    a: {b: c}\n", `signet.yaml:3: tokens.typ: "a" has no value of the right kind; write typ: {orders: at+jwt}`},
+		{"null in a mapping", "tokens:\n  typ:\n    a:\n", `signet.yaml:3: tokens.typ: "a" has no value of the right kind; write typ: {orders: at+jwt}`},
 		{"twice in a mapping", "tokens:\n  typ:\n    a: JWT\n    a: JWT\n", `signet.yaml:4: tokens.typ: "a" stands in it twice; remove one`},
+		{"value for a mapping of lists", "claims: {include: {orders: email}}", `signet.yaml:1: claims.include: "orders" has no value of the right kind; write include: {orders: [groups, email]}`},
+		{"mapping in a mapping of lists", "claims:\n  include:\n    orders: [{a: b}]\n", `signet.yaml:3: claims.include: "orders" has no value of the right kind; write include: {orders: [groups, email]}`},
+		{"twice in a mapping of lists", "claims:\n  include:\n    a: []\n    a: []\n", `signet.yaml:4: claims.include: "a" stands in it twice; remove one`},
 		{"key of a mapping", "tokens: {typ: {~: JWT}}", "signet.yaml:1: is not a plain key; write the name of a setting"},
 		{"value for a section", "\ntokens: 5m\n", "signet.yaml:2: tokens: is a section; write its settings beneath it, indented"},
 		{"list for a section", "keys: [ES256]", "signet.yaml:1: keys: is a section; write its settings beneath it, indented"},
@@ -162,7 +183,7 @@ func TestFile(t *testing.T) {
 		{"wrong section", "keys: {leeway: 30s}", "signet.yaml:1: keys.leeway: there is no such setting; did you mean tokens.leeway?"},
 		{"no section", "reuse_window: 10s", "signet.yaml:1: reuse_window: there is no such setting; did you mean refresh.reuse_window?"},
 		{"dotted", "tokens.access: 5m", "signet.yaml:1: tokens.access: is written in one; write tokens: and beneath it, indented, access:"},
-		{"later version", "dialects: {drf_jwt: false}", "signet.yaml:1: dialects.drf_jwt: there is no such setting"},
+		{"later version", "dialects: {saml: false}", "signet.yaml:1: dialects.saml: there is no such setting"},
 		{"number as a key", "1: 2", "signet.yaml:1: 1: there is no such setting"},
 		{"key of two lines", `"a\nb": 2`, `signet.yaml:1: "a\nb": there is no such setting`},
 		{"null as a key", "~: 2", "signet.yaml:1: is not a plain key; write the name of a setting"},
@@ -311,7 +332,7 @@ func TestSameTextEverywhere(t *testing.T) {
 // otherConfig differs from the default in every setting.
 func otherConfig() *Config {
 	return &Config{
-		Issuer: "https://login.example.com", Listen: "127.0.0.1:9000", Data: "/data", SealKey: "/seal", Store: "bolt",
+		Issuer: "https://login.example.com", Listen: "127.0.0.1:9000", OpsListen: "127.0.0.1:9001", Data: "/data", SealKey: "/seal", Store: "bolt",
 		Tokens: Tokens{
 			Access: time.Minute, Refresh: 12 * time.Hour, Session: 29 * day, Audience: []string{"a", "b"},
 			Typ: map[string]string{"a": "at+jwt", "https://c/?d=e": "JWT"}, Leeway: time.Second, MaxBytes: 2048,
@@ -320,8 +341,13 @@ func otherConfig() *Config {
 			Algorithms: []string{"RS256"}, RSABits: 3072, RotateEvery: 30 * day,
 			PublishAhead: 2 * time.Hour, JWKSMaxAge: time.Minute,
 		},
+		Proxies:  Proxies{Trusted: []string{"10.0.0.0/8", "::1"}, Header: "Forwarded"},
+		Claims:   Claims{Include: map[string][]string{"*": nil, "a": {"groups", "email"}}, UserIDType: "number"},
+		Throttle: Throttle{Pair: 1, Address: 2, Account: 3, MaxWait: time.Minute},
+		Delivery: "cookie", Origins: []string{"https://a.example.com", "https://b.example.com:8443"},
 		Refresh:   Refresh{ReuseWindow: time.Second},
-		Passwords: Passwords{Memory: 32 << 20, Time: 3, Threads: 2, Queue: 1},
+		Passwords: Passwords{Memory: 32 << 20, Time: 3, Threads: 2, MinLength: 8, Queue: 1},
+		Dialects:  Dialects{DRFJWT: true, DRFJWTRefresh: 30 * day},
 		Log:       Log{Level: "warn", Format: "json"},
 	}
 }
@@ -329,6 +355,13 @@ func otherConfig() *Config {
 func yamlLine(s setting, text string) string {
 	if s.setList != nil {
 		text = "[" + text + "]"
+	}
+	if s.setLists != nil {
+		text = "{" + strings.ReplaceAll(regexp.MustCompile(`([^,]*)=([^,=]*)`).ReplaceAllStringFunc(text, func(entry string) string {
+			name, values, _ := strings.Cut(entry, "=")
+			return fmt.Sprintf("%q: [%s]", name, strings.ReplaceAll(values, " ", "; "))
+		}), ",", ", ") + "}"
+		text = strings.ReplaceAll(text, "; ", ", ")
 	}
 	if s.setMap != nil {
 		text = "{" + strings.ReplaceAll(regexp.MustCompile(`([^,]*)=([^,=]*)`).ReplaceAllString(text, `"$1": $2`), ",", ", ") + "}"

@@ -26,9 +26,13 @@ type value struct {
 	set  func(*Config, string) error
 	// setList takes the entries of a YAML sequence; nil if the setting is not a list.
 	setList func(*Config, []string)
-	// setMap takes the entries of a YAML mapping; nil if the setting is not one.
-	setMap func(*Config, map[string]string)
+	// setMap takes the entries of a YAML mapping, setLists those of one whose values are
+	// lists; nil if the setting is not such a mapping.
+	setMap   func(*Config, map[string]string)
+	setLists func(*Config, map[string][]string)
 }
+
+func (v value) isMapping() bool { return v.setMap != nil || v.setLists != nil }
 
 const (
 	fixed  = false
@@ -41,6 +45,12 @@ var table = []setting{
 		text("URL", func(c *Config) *string { return &c.Issuer })},
 	{"listen", fixed, "address to listen on; port 0 takes a free one",
 		text("HOST:PORT", func(c *Config) *string { return &c.Listen })},
+	{"ops_listen", fixed, "address of the listener for operators, with /metrics; empty is none",
+		text("HOST:PORT", func(c *Config) *string { return &c.OpsListen })},
+	{"proxies.trusted", fixed, "addresses and networks of the proxies whose word about a client's address is taken, comma separated",
+		list(func(c *Config) *[]string { return &c.Proxies.Trusted })},
+	{"proxies.header", fixed, "header in which they give it: X-Forwarded-For or Forwarded",
+		text("NAME", func(c *Config) *string { return &c.Proxies.Header })},
 	{"data", fixed, "directory of the database and the control socket",
 		text("DIR", func(c *Config) *string { return &c.Data })},
 	{"seal_key", fixed, "file of the key that seals the private keys; empty means seal.key in the data directory",
@@ -62,6 +72,11 @@ var table = []setting{
 		duration(func(c *Config) *time.Duration { return &c.Tokens.Leeway })},
 	{"tokens.max_bytes", reload, "length in bytes above which a token is not issued",
 		integer(func(c *Config) *int { return &c.Tokens.MaxBytes })},
+
+	{"claims.include", reload, "what access tokens say about a user: AUDIENCE=PART PART, comma separated; * is every other audience",
+		lists(func(c *Config) *map[string][]string { return &c.Claims.Include })},
+	{"claims.user_id_type", reload, "how a user_id of digits is written: string or number",
+		text("TYPE", func(c *Config) *string { return &c.Claims.UserIDType })},
 
 	{"keys.algorithms", reload, "signature algorithms, comma separated; the first one is used where a client asks for none",
 		list(func(c *Config) *[]string { return &c.Keys.Algorithms })},
@@ -85,11 +100,31 @@ var table = []setting{
 		integer(func(c *Config) *int { return &c.Passwords.Time })},
 	{"passwords.threads", reload, "threads of one argon2id hash",
 		integer(func(c *Config) *int { return &c.Passwords.Threads })},
+	{"passwords.min_length", reload, "least length of a new password, in characters",
+		integer(func(c *Config) *int { return &c.Passwords.MinLength })},
 	{"passwords.queue", reload, "logins that may wait for a core before one is turned away with 503",
 		integer(func(c *Config) *int { return &c.Passwords.Queue })},
 
+	{"throttle.pair", reload, "failed logins of one account from one address before waits begin; 0 never",
+		integer(func(c *Config) *int { return &c.Throttle.Pair })},
+	{"throttle.address", reload, "failed logins from one address before waits begin; 0 never",
+		integer(func(c *Config) *int { return &c.Throttle.Address })},
+	{"throttle.account", reload, "failed logins of one account before waits begin; 0 never",
+		integer(func(c *Config) *int { return &c.Throttle.Account })},
+	{"throttle.max_wait", reload, "longest wait between failed logins",
+		duration(func(c *Config) *time.Duration { return &c.Throttle.MaxWait })},
+
 	{"dialects.simplejwt", fixed, "serve /api/token/, the wire format of djangorestframework-simplejwt",
 		boolean(func(c *Config) *bool { return &c.Dialects.SimpleJWT })},
+	{"dialects.drf_jwt", fixed, "serve /api-token-auth/, the wire format of the older django-rest-framework-jwt",
+		boolean(func(c *Config) *bool { return &c.Dialects.DRFJWT })},
+	{"dialects.drf_jwt_refresh", reload, "how long after the login a token of that dialect can be traded for a new one",
+		duration(func(c *Config) *time.Duration { return &c.Dialects.DRFJWTRefresh })},
+
+	{"delivery", fixed, "where /api/token/ puts refresh tokens: body or cookie",
+		text("WHERE", func(c *Config) *string { return &c.Delivery })},
+	{"origins", fixed, "origins whose pages may call the login from a browser, comma separated",
+		list(func(c *Config) *[]string { return &c.Origins })},
 
 	{"log.level", reload, "least level that is logged: debug, info, warn or error",
 		text("LEVEL", func(c *Config) *string { return &c.Log.Level })},
@@ -160,6 +195,12 @@ func list(at func(*Config) *[]string) value {
 func mapping(at func(*Config) *map[string]string) value {
 	v := of("NAME=VALUE", at, parseMapping, formatMapping)
 	v.setMap = func(c *Config, entries map[string]string) { *at(c) = entries }
+	return v
+}
+
+func lists(at func(*Config) *map[string][]string) value {
+	v := of("NAME=VALUE", at, parseLists, formatLists)
+	v.setLists = func(c *Config, entries map[string][]string) { *at(c) = entries }
 	return v
 }
 

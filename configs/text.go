@@ -171,6 +171,27 @@ func formatMapping(m map[string]string) string {
 	return formatList(entries)
 }
 
+// parseLists reads name=value value entries with commas between them.
+func parseLists(s string) (map[string][]string, error) {
+	entries, err := parseMapping(s)
+	if err != nil || entries == nil {
+		return nil, err
+	}
+	m := make(map[string][]string, len(entries))
+	for name, values := range entries {
+		m[name] = slices.Collect(strings.FieldsSeq(values)) // nil if there are none
+	}
+	return m, nil
+}
+
+func formatLists(m map[string][]string) string {
+	entries := make(map[string]string, len(m))
+	for name, values := range m {
+		entries[name] = strings.Join(values, " ")
+	}
+	return formatMapping(entries)
+}
+
 // quote shows what was written, up to the length of a line.
 func quote(s string) string {
 	const most = 60

@@ -11,7 +11,7 @@ import (
 // Warnings are sentences about what is allowed and seldom meant. The defaults
 // have none.
 func (c *Config) Warnings() []string {
-	return slices.Concat(c.warnAddress(), c.warnTokens(), c.warnKeys(), c.warnPasswords())
+	return slices.Concat(c.warnAddress(), c.warnOrigins(), c.warnTokens(), c.warnKeys(), c.warnPasswords())
 }
 
 func (c *Config) warnAddress() (w []string) {

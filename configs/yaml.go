@@ -170,7 +170,7 @@ func (w *walker) value(s setting, line int, node ast.Node) {
 	case nil, *ast.NullNode: // the default
 		return
 	case ast.MapNode:
-		if s.setMap != nil {
+		if s.isMapping() {
 			w.entries(s, line, n)
 			return
 		}
@@ -184,7 +184,7 @@ func (w *walker) value(s setting, line int, node ast.Node) {
 	switch {
 	case !ok:
 		w.fault(line, s.key, "is not a plain value; write %s", example(s))
-	case s.setMap != nil:
+	case s.isMapping():
 		w.fault(line, s.key, "is a mapping; write %s", example(s))
 	case s.setList != nil:
 		w.fault(line, s.key, "is a list; write [%s]", strings.ReplaceAll(text, ",", ", "))
@@ -198,14 +198,10 @@ func (w *walker) list(s setting, line int, seq *ast.SequenceNode) {
 		w.fault(line, s.key, "is one value, not a list; write %s", example(s))
 		return
 	}
-	var entries []string
-	for _, node := range seq.Values {
-		text, ok := scalar(w.plain(s.key, node))
-		if !ok {
-			w.fault(line, s.key, "has an entry that is not a plain value; write %s", example(s))
-			return
-		}
-		entries = append(entries, text)
+	entries, ok := w.texts(s.key, seq)
+	if !ok {
+		w.fault(line, s.key, "has an entry that is not a plain value; write %s", example(s))
+		return
 	}
 	w.origins[s.key] = w.at(line)
 	s.setList(w.config, entries)
@@ -214,28 +210,63 @@ func (w *walker) list(s setting, line int, seq *ast.SequenceNode) {
 // entries takes the mapping that a setting holds.
 func (w *walker) entries(s setting, line int, m ast.MapNode) {
 	var values map[string]string
+	var lists map[string][]string
 	for it := m.MapRange(); it.Next(); {
 		entry := it.KeyValue()
 		name, ok := w.keyName(entry.Key)
 		if !ok {
 			return
 		}
-		text, ok := scalar(w.plain(s.key, entry.Value))
-		if !ok {
-			w.fault(lineOf(entry.Key), s.key, "%s has no plain value; write %s", quote(name), example(s))
+		problem := ""
+		if s.setLists != nil {
+			lists, problem = into(lists, name)(w.texts(s.key, entry.Value))
+		} else {
+			values, problem = into(values, name)(scalar(w.plain(s.key, entry.Value)))
+		}
+		if problem != "" {
+			w.fault(lineOf(entry.Key), s.key, "%s %s", quote(name), strings.ReplaceAll(problem, "EXAMPLE", example(s)))
 			return
 		}
-		if _, twice := values[name]; twice {
-			w.fault(lineOf(entry.Key), s.key, "%s stands in it twice; remove one", quote(name))
-			return
-		}
-		if values == nil {
-			values = map[string]string{}
-		}
-		values[name] = text
 	}
 	w.origins[s.key] = w.at(line)
-	s.setMap(w.config, values)
+	if s.setLists != nil {
+		s.setLists(w.config, lists)
+	} else {
+		s.setMap(w.config, values)
+	}
+}
+
+// into adds one entry to a mapping, or says what is wrong with it.
+func into[V any](m map[string]V, name string) func(V, bool) (_ map[string]V, problem string) {
+	return func(value V, ok bool) (map[string]V, string) {
+		if !ok {
+			return m, "has no value of the right kind; write EXAMPLE"
+		}
+		if _, twice := m[name]; twice {
+			return m, "stands in it twice; remove one"
+		}
+		if m == nil {
+			m = map[string]V{}
+		}
+		m[name] = value
+		return m, ""
+	}
+}
+
+// texts are the entries of a sequence of plain values.
+func (w *walker) texts(key string, node ast.Node) (entries []string, ok bool) {
+	seq, ok := w.plain(key, node).(*ast.SequenceNode)
+	if !ok {
+		return nil, false
+	}
+	for _, node := range seq.Values {
+		text, ok := scalar(w.plain(key, node))
+		if !ok {
+			return nil, false
+		}
+		entries = append(entries, text)
+	}
+	return entries, true
 }
 
 // plain removes an anchor or a tag from a node, and refuses it: what is written
@@ -299,6 +330,8 @@ func example(s setting) string {
 	switch {
 	case s.setMap != nil:
 		text = "{orders: at+jwt}"
+	case s.setLists != nil:
+		text = "{orders: [groups, email]}"
 	case s.setList != nil:
 		text = "[" + strings.ReplaceAll(text, ",", ", ") + "]"
 	case text == "":

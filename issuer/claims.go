@@ -40,6 +40,8 @@ type Claims struct {
 	Actor *Actor `json:"act,omitempty"`
 	// SessionEnds, in refresh tokens, is when the session ends for good.
 	SessionEnds int64 `json:"session_exp,omitempty"`
+	// OrigIssuedAt, in renewable access tokens, is when the session began.
+	OrigIssuedAt int64 `json:"orig_iat,omitempty"`
 	// Profile is what the token says about the user besides, as it was written: the
 	// members of an object without its braces, or nothing. It is not read back.
 	Profile []byte `json:"-"`
@@ -59,6 +61,7 @@ func (c *Claims) fields() []field {
 		{"iss", &c.Issuer, true}, {"sub", &c.Subject, true}, {"aud", &c.Audience, true},
 		{"iat", &c.IssuedAt, true}, {"nbf", &c.NotBefore, true}, {"client_id", &c.Client, true},
 		{"scope", &c.Scope, false}, {"sid", &c.Session, false}, {"user_id", &c.UserID, false}, {"act", &c.Actor, false}, {"session_exp", &c.SessionEnds, false},
+		{"orig_iat", &c.OrigIssuedAt, false},
 	}
 }
 

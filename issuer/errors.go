@@ -17,6 +17,12 @@ var (
 // ErrInactive: the token's user was removed or disabled.
 var ErrInactive = errors.New("no active account for this token")
 
+// ErrDisabled is ErrInactive of an account that is there.
+var ErrDisabled = fmt.Errorf("%w: it is disabled", ErrInactive)
+
+// ErrRenewalOver: the login is too long ago for its token to be renewed.
+var ErrRenewalOver = errors.New("the token can no longer be renewed")
+
 // ErrOtherClient: the refresh token was issued to another client (RFC 6749 §6).
 var ErrOtherClient = errors.New("the token belongs to another client")
 
@@ -47,6 +53,7 @@ var (
 	ErrIssuer       = errors.New("token of another issuer")
 	ErrAudience     = errors.New("token for another audience")
 	ErrNotYetValid  = errors.New("token is not valid yet")
+	ErrUnsealed     = errors.New("the session did not make this token")
 )
 
 // MissingClaimError says which claim a token lacks.

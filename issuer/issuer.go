@@ -62,6 +62,9 @@ type Policy struct {
 	// The lifetimes: of an access token; of a refresh token that is not used; of
 	// a session however often it is refreshed.
 	AccessLifetime, RefreshLifetime, SessionLifetime time.Duration
+	// RenewLifetime is how long after LoginRenewable its tokens can be renewed; no
+	// longer than SessionLifetime in any case.
+	RenewLifetime time.Duration
 	// Leeway is what clocks may differ by when times of tokens are checked.
 	Leeway time.Duration
 	// MaxTokenBytes is the length past which no token is made.
@@ -150,8 +153,8 @@ type Tokens struct {
 	Access string
 	// Refresh is empty where the presented refresh token stays in force.
 	Refresh string
-	// Expires is when the access token does.
-	Expires time.Time
+	// Expires is when the access token does, RefreshExpires when Refresh does.
+	Expires, RefreshExpires time.Time
 }
 
 // Login begins a session for the user whom the attempt proves. The errors are those
@@ -213,10 +216,12 @@ func (i *Issuer) RefreshFor(ctx context.Context, client, token string) (Tokens, 
 func (i *Issuer) activeUser(ctx context.Context, subject string) (users.User, error) {
 	u, err := i.users.ByID(ctx, subject)
 	switch {
-	case errors.Is(err, users.ErrNotFound), err == nil && u.Disabled:
+	case errors.Is(err, users.ErrNotFound):
 		return users.User{}, ErrInactive
 	case err != nil:
 		return users.User{}, fmt.Errorf("look up the user: %w", err)
+	case u.Disabled:
+		return users.User{}, ErrDisabled
 	}
 	return u, nil
 }
@@ -246,6 +251,7 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User
 	case Advanced:
 		return tokens, nil
 	case Repeated:
+		tokens.RefreshExpires = stored.Expires
 		tokens.Refresh, _, err = i.mint("", TypRefresh, p.refreshClaims(&stored, u), p.MaxTokenBytes)
 		return tokens, err
 	case Expired:
@@ -344,20 +350,25 @@ func (i *Issuer) mintPair(p *Policy, s *Session, u users.User, now time.Time) (t
 	if tokens.Refresh, kid, err = i.mint("", TypRefresh, p.refreshClaims(s, u), p.MaxTokenBytes); err != nil {
 		return Tokens{}, "", err
 	}
+	tokens.RefreshExpires = s.Expires
 	return tokens, kid, nil
 }
 
 func (i *Issuer) mintAccess(p *Policy, s *Session, u users.User, now time.Time) (Tokens, error) {
-	claims := p.accessClaims(s, u, newID(), now)
+	tokens, _, err := i.signAccess(p, p.accessClaims(s, u, newID(), now))
+	return tokens, err
+}
+
+func (i *Issuer) signAccess(p *Policy, claims *Claims) (tokens Tokens, kid string, err error) {
 	typ, err := p.typ(claims.Audience, TypJWT)
 	if err != nil {
-		return Tokens{}, err
+		return Tokens{}, "", err
 	}
-	token, _, err := i.mint("", typ, claims, p.MaxTokenBytes)
+	token, kid, err := i.mint("", typ, claims, p.MaxTokenBytes)
 	if err != nil {
-		return Tokens{}, err
+		return Tokens{}, "", err
 	}
-	return Tokens{Access: token, Expires: time.Unix(claims.Expires, 0).UTC()}, nil
+	return Tokens{Access: token, Expires: time.Unix(claims.Expires, 0).UTC()}, kid, nil
 }
 
 // expiry is when a refresh token made now ends.

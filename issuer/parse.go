@@ -79,7 +79,7 @@ func readClaims(payload []byte) (*Claims, error) {
 		}
 	}
 	for name, seconds := range map[string]int64{
-		"exp": claims.Expires, "iat": claims.IssuedAt, "nbf": claims.NotBefore, "session_exp": claims.SessionEnds,
+		"exp": claims.Expires, "iat": claims.IssuedAt, "nbf": claims.NotBefore, "session_exp": claims.SessionEnds, "orig_iat": claims.OrigIssuedAt,
 	} {
 		if seconds < 0 || seconds > compactjws.MaxNumericDate {
 			return nil, invalid(fmt.Errorf("%w: %s", ErrClaim, name))

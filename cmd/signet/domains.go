@@ -13,6 +13,7 @@ import (
 	"signet/configs"
 	"signet/internal/control"
 	"signet/internal/store/boltstore"
+	"signet/internal/throttle"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -25,6 +26,7 @@ type domains struct {
 	keys    *keystore.Manager
 	users   *users.Directory
 	issuer  *issuer.Issuer
+	limits  *throttle.Limiter
 	clients *oauth.Clients
 	now     func() time.Time
 }
@@ -93,9 +95,10 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if d.users, err = users.New(users.Options{Store: d.store, Params: hashParams(cfg), Now: d.now, DecoyKey: sealing.Derive("decoys")}); err != nil {
 		return err
 	}
+	d.limits = throttle.New(throttleRules(cfg), d.now)
 	d.issuer = issuer.New(issuer.Options{
 		Store: d.store, Users: d.users, Signer: d.keys, Keys: d.keys,
-		Policy: tokenPolicy(cfg), Now: d.now, Log: log,
+		Policy: tokenPolicy(cfg), Throttle: d.limits, Now: d.now, Log: log,
 	})
 	d.clients = oauth.NewClients(d.store, issuer.FirstParty, d.now)
 	return nil
@@ -123,6 +126,7 @@ func (d *domains) apply(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	d.issuer.SetPolicy(tokenPolicy(cfg))
+	d.limits.SetRules(throttleRules(cfg))
 	return d.users.SetParams(hashParams(cfg))
 }
 
@@ -137,16 +141,23 @@ func keyPolicy(cfg *configs.Config) keystore.Policy {
 func tokenPolicy(cfg *configs.Config) issuer.Policy {
 	return issuer.Policy{
 		URL: cfg.Issuer, Audience: cfg.Tokens.Audience, Types: cfg.Tokens.Typ,
-		AccessLifetime: cfg.Tokens.Access, RefreshLifetime: cfg.Tokens.Refresh, SessionLifetime: cfg.Tokens.Session,
+		AccessLifetime: cfg.Tokens.Access, RefreshLifetime: cfg.Tokens.Refresh,
+		SessionLifetime: cfg.Tokens.Session, RenewLifetime: cfg.Dialects.DRFJWTRefresh,
 		Leeway: cfg.Tokens.Leeway, MaxTokenBytes: cfg.Tokens.MaxBytes,
 		Rotate: cfg.Refresh.Rotate, ReuseWindow: cfg.Refresh.ReuseWindow,
+		Include: cfg.Claims.Include, NumericUserID: cfg.Claims.UserIDType == "number",
 	}
+}
+
+func throttleRules(cfg *configs.Config) throttle.Rules {
+	t := cfg.Throttle
+	return throttle.Rules{Pair: t.Pair, Address: t.Address, Account: t.Account, MaxWait: t.MaxWait}
 }
 
 func hashParams(cfg *configs.Config) users.Params {
 	return users.Params{
 		MemoryKiB: uint32(cfg.Passwords.Memory / 1024), Time: uint32(cfg.Passwords.Time),
-		Threads: uint8(cfg.Passwords.Threads), Queue: cfg.Passwords.Queue,
+		Threads: uint8(cfg.Passwords.Threads), Queue: cfg.Passwords.Queue, MinLength: cfg.Passwords.MinLength,
 	}
 }
 

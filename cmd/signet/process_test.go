@@ -54,7 +54,7 @@ func testEnv(extra ...string) []string {
 			env = append(env, entry)
 		}
 	}
-	env = append(env, "SIGNET_PASSWORDS_MEMORY=8MiB", "SIGNET_PASSWORDS_TIME=1")
+	env = append(env, "SIGNET_PASSWORDS_MEMORY=8MiB", "SIGNET_PASSWORDS_TIME=1", "SIGNET_OPS_LISTEN=")
 	return append(env, extra...)
 }
 

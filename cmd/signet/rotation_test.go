@@ -40,7 +40,7 @@ func startServer(t *testing.T, cfg *configs.Config, now func() time.Time, log io
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listen, cfg.Issuer = addr, "http://"+addr
+	cfg.Listen, cfg.Issuer, cfg.OpsListen = addr, "http://"+addr, ""
 	s, err := newServer(t.Context(), serverOptions{Config: cfg, Log: slog.New(slog.NewTextHandler(log, nil)), Now: now})
 	if err != nil {
 		t.Fatal(err)

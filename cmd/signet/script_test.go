@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			// Cheap hashes: what a login costs is measured elsewhere.
 			env.Setenv("SIGNET_PASSWORDS_MEMORY", "8MiB")
 			env.Setenv("SIGNET_PASSWORDS_TIME", "1")
+			env.Setenv("SIGNET_OPS_LISTEN", "")
 			for _, name := range []string{"ADDR", "ADDR2"} {
 				addr, err := freeAddress()
 				if err != nil {

@@ -18,6 +18,7 @@ import (
 	"signet/internal/control"
 	"signet/internal/store/boltstore"
 	"signet/internal/web"
+	"signet/internal/web/clientaddr"
 	"signet/issuer/oauth"
 )
 
@@ -42,6 +43,7 @@ type server struct {
 	domains  *domains
 	listener net.Listener
 	http     *http.Server
+	ops      *opsServer // nil if there is none
 	control  *control.Server
 }
 
@@ -49,22 +51,35 @@ type server struct {
 // server that cannot listen leaves nothing behind.
 func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	s := &server{cfg: opts.Config, log: opts.Log, level: opts.Level}
+	trusted, err := clientaddr.ParsePrefixes(s.cfg.Proxies.Trusted)
+	if err != nil {
+		return nil, err
+	}
 	if s.listener, err = listen(s.cfg.Listen); err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx, opts.Now); err != nil {
+	if s.ops, err = listenOps(s.cfg.OpsListen); err != nil {
 		return nil, errors.Join(err, s.listener.Close())
 	}
-	handler := web.NewHandler(web.Options{
-		URL:    s.cfg.Issuer,
-		Issuer: s.domains.issuer, SimpleJWT: s.cfg.Dialects.SimpleJWT,
+	if err := s.open(ctx, opts.Now); err != nil {
+		return nil, errors.Join(err, s.listener.Close(), s.ops.Close())
+	}
+	s.ops.serves(s.domains.users, s.log)
+	public := web.Options{
+		URL:     s.cfg.Issuer,
+		Origins: s.cfg.Origins, RefreshCookie: s.cfg.Delivery == "cookie",
+		Proxies: clientaddr.Proxies{Trusted: trusted, Header: s.cfg.Proxies.Header},
+		Issuer:  s.domains.issuer, SimpleJWT: s.cfg.Dialects.SimpleJWT,
 		OAuth: &oauth.Server{Issuer: s.domains.issuer, Clients: s.domains.clients, Now: opts.Now}, Clients: s.domains.clients,
 		Keys: s.domains.keys, MaxAge: func() time.Duration { return s.domains.keys.Policy().JWKSMaxAge },
 		Ready:       s.domains.ready,
 		Unavailable: storageFailed,
 		Now:         opts.Now, Log: s.log,
-	})
-	s.http = web.HTTPServer(handler, s.log)
+	}
+	if s.cfg.Dialects.DRFJWT {
+		public.DRFJWT = s.domains.issuer
+	}
+	s.http = web.HTTPServer(web.NewHandler(public), s.log)
 	return s, nil
 }
 
@@ -141,6 +156,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 		return nil
 	})
 	group.Go(s.control.Serve)
+	group.Go(s.ops.Serve)
 	group.Go(func() error { s.domains.keys.Run(running); return nil })
 	group.Go(func() error { s.domains.issuer.Run(running); return nil })
 	group.Go(func() error { s.domains.clients.Run(running); return nil })
@@ -162,7 +178,7 @@ func (s *server) stop() error {
 		s.log.Warn("requests were cut off", "after", shutdownGrace)
 		err = s.http.Close()
 	}
-	return errors.Join(err, s.control.Shutdown(ctx))
+	return errors.Join(err, s.ops.Close(), s.control.Shutdown(ctx))
 }
 
 // reload puts in force what a running server can take and says what it cannot.

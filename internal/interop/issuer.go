@@ -54,7 +54,7 @@ func startIssuer(ctx context.Context, dir string) (*issuer, error) {
 	}
 	i := &issuer{url: "http://" + addr, dir: dir}
 	i.env = environment("PATH="+bin+":"+os.Getenv("PATH"), "SIGNET_DATA="+filepath.Join(dir, "data"),
-		"SIGNET_PASSWORDS_MEMORY=8MiB", "SIGNET_PASSWORDS_TIME=1")
+		"SIGNET_PASSWORDS_MEMORY=8MiB", "SIGNET_PASSWORDS_TIME=1", "SIGNET_OPS_LISTEN=")
 	if err := i.configure(normal); err != nil {
 		return nil, err
 	}

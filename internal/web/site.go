@@ -79,6 +79,7 @@ func (s *site) index(w http.ResponseWriter, _ *http.Request) {
 		Issuer string `json:"issuer"`
 		JWKS   string `json:"jwks_uri"`
 		Token  string `json:"token,omitempty"`
+		DRFJWT string `json:"token_auth,omitempty"`
 		OAuth  string `json:"oauth_metadata,omitempty"`
 		Alive  string `json:"alive"`
 		Ready  string `json:"ready"`
@@ -87,6 +88,9 @@ func (s *site) index(w http.ResponseWriter, _ *http.Request) {
 	body := index{Issuer: url, JWKS: url + pathJWKS, Alive: url + pathAlive, Ready: url + pathReady}
 	if s.opts.SimpleJWT {
 		body.Token = url + "/api/token/"
+	}
+	if s.opts.DRFJWT != nil {
+		body.DRFJWT = url + "/api-token-auth/"
 	}
 	if s.opts.OAuth != nil {
 		body.OAuth = url + "/.well-known/oauth-authorization-server"

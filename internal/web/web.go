@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"signet/internal/web/clientaddr"
+	"signet/internal/web/drfjwt"
 	"signet/internal/web/oidc"
 	"signet/internal/web/problem"
 	"signet/internal/web/simplejwt"
@@ -32,6 +33,12 @@ type Options struct {
 	// Issuer answers the /api/token/ dialect, which is served if SimpleJWT is set.
 	Issuer    simplejwt.Issuer
 	SimpleJWT bool
+	// DRFJWT answers the /api-token-… dialect; nil leaves it off.
+	DRFJWT drfjwt.Issuer
+	// Origins are those whose pages may call the logins from a browser.
+	Origins []string
+	// RefreshCookie puts the refresh tokens of /api/token/ into a cookie.
+	RefreshCookie bool
 	// Proxies are those whose word about a client's address is taken.
 	Proxies clientaddr.Proxies
 	// OAuth answers the /oauth2/ routes for the Clients; nil leaves them off.
@@ -65,11 +72,16 @@ func NewHandler(opts Options) http.Handler {
 
 func newRouter(opts Options, errors problem.Renderer) *mux.Router {
 	router := mux.NewRouter().SkipClean(true) // a path is right or wrong; no redirect
-	router.Use(nameRoute)
+	router.Use(nameRoute, (&unnamedProxy{proxies: opts.Proxies, log: opts.Log}).watch)
 	(&unmatched{router: router, errors: errors}).mount()
 	(&site{opts: opts, errors: errors}).mount(router)
 	if opts.SimpleJWT {
-		(&simplejwt.Handler{Issuer: opts.Issuer, Errors: errors, Proxies: opts.Proxies}).Mount(router)
+		h := &simplejwt.Handler{Issuer: opts.Issuer, Errors: errors, Proxies: opts.Proxies, Cookie: opts.cookie()}
+		h.Mount(forPages(router, opts.Origins, opts.RefreshCookie))
+	}
+	if opts.DRFJWT != nil {
+		h := &drfjwt.Handler{Issuer: opts.DRFJWT, Errors: errors, Proxies: opts.Proxies}
+		h.Mount(forPages(router, opts.Origins, false))
 	}
 	if opts.OAuth != nil {
 		(&oidc.Handler{URL: opts.URL, Server: opts.OAuth, Clients: opts.Clients, Errors: errors}).Mount(router)

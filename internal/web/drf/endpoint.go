@@ -39,7 +39,7 @@ func Handle(errors problem.Renderer, serve Endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Allow", "POST, OPTIONS")
-		header.Set("Vary", "Accept")
+		header.Add("Vary", "Accept")            // beside Origin
 		header.Set("Cache-Control", "no-store") // RFC 6749 §5.1
 		if err := negotiate(r); err != nil {
 			errors.Error(w, r, err)

@@ -34,6 +34,8 @@ type Handler struct {
 	Errors problem.Renderer
 	// Proxies are those whose word about a client's address is taken.
 	Proxies clientaddr.Proxies
+	// Cookie takes the refresh tokens; nil leaves them in the bodies.
+	Cookie *Cookie
 }
 
 // Mount adds the routes, each with and without the trailing slash: a redirect
@@ -46,6 +48,9 @@ func (h *Handler) Mount(r *mux.Router) {
 		"/api/token/blacklist": h.blacklist,
 	} {
 		handler := drf.Handle(h.Errors, serve)
+		if h.Cookie != nil {
+			handler = h.Cookie.guard(h.Errors, handler)
+		}
 		r.Handle(path, handler)
 		r.Handle(path+"/", handler)
 	}
@@ -53,6 +58,11 @@ func (h *Handler) Mount(r *mux.Router) {
 
 // none is the answer {}.
 type none struct{}
+
+// accessOnly is the answer where the refresh token is in the cookie.
+type accessOnly struct {
+	Access string `json:"access"`
+}
 
 func (h *Handler) obtain(c *drf.Call) (any, error) {
 	fields, err := c.Read(
@@ -67,6 +77,9 @@ func (h *Handler) obtain(c *drf.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.Cookie != nil {
+		return accessOnly{tokens.Access}, h.Cookie.put(c, tokens)
+	}
 	return struct {
 		Refresh string `json:"refresh"`
 		Access  string `json:"access"`
@@ -74,13 +87,17 @@ func (h *Handler) obtain(c *drf.Call) (any, error) {
 }
 
 func (h *Handler) refresh(c *drf.Call) (any, error) {
-	fields, err := c.Read(drf.Field{Name: "refresh", Trim: true})
+	got, err := h.presented(c)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := h.Issuer.Refresh(c.Context(), fields[0])
+	tokens, err := h.Issuer.Refresh(c.Context(), got.token)
+	h.settle(c, got, err, false)
 	if err != nil {
 		return nil, err
+	}
+	if got.inCookie {
+		return accessOnly{tokens.Access}, h.Cookie.put(c, tokens)
 	}
 	return struct {
 		Access  string `json:"access"`
@@ -103,9 +120,11 @@ func (h *Handler) verify(c *drf.Call) (any, error) {
 }
 
 func (h *Handler) blacklist(c *drf.Call) (any, error) {
-	fields, err := c.Read(drf.Field{Name: "refresh", Trim: true})
+	got, err := h.presented(c)
 	if err != nil {
 		return nil, err
 	}
-	return none{}, h.Issuer.Logout(c.Context(), fields[0])
+	err = h.Issuer.Logout(c.Context(), got.token)
+	h.settle(c, got, err, true)
+	return none{}, err
 }

@@ -1,0 +1,125 @@
+package issuer
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"signet/users"
+)
+
+// LoginRenewable begins a session without a refresh token: its access tokens, which
+// say in orig_iat when it began, are traded for new ones by Renew. It ends after
+// Policy.RenewLifetime. The errors are those of Login.
+func (i *Issuer) LoginRenewable(ctx context.Context, a Attempt) (Tokens, error) {
+	u, err := i.prove(ctx, a)
+	if err != nil {
+		return Tokens{}, err
+	}
+	p, now := i.policy.Load(), i.instant()
+	s := Session{
+		ID: newID(), Subject: u.ID, Client: a.Client, Current: newID(), Epoch: u.Epoch,
+		Created: now, Rotated: now, Ends: wholeSecond(now.Add(p.renewal())),
+	}
+	s.Expires = s.Ends
+	tokens, kid, err := i.mintRenewable(p, &s, u, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	s.KID = kid
+	if err := i.store.CreateSession(ctx, s); err != nil {
+		return Tokens{}, fmt.Errorf("store the session: %w", err)
+	}
+	i.log.Info("login", "sub", s.Subject, "sid", s.ID)
+	return tokens, nil
+}
+
+// Renew trades an access token of LoginRenewable that has not expired for a new one,
+// and leaves the session as it is. A *MissingClaimError of orig_iat if the token is of
+// another login, ErrRenewalOver if too much time has passed since its own; ErrInactive
+// and ErrNoSession as for Refresh.
+func (i *Issuer) Renew(ctx context.Context, token string) (Tokens, error) {
+	p, now := i.policy.Load(), i.instant()
+	c, err := i.parseRenewable(p, token, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	u, err := i.activeUser(ctx, c.Subject)
+	if err != nil {
+		return Tokens{}, err
+	}
+	s, err := i.liveSession(ctx, p, c, u, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if err := s.checkSealed(c); err != nil {
+		return Tokens{}, err
+	}
+	tokens, _, err := i.mintRenewable(p, &s, u, now)
+	return tokens, err
+}
+
+func (i *Issuer) parseRenewable(p *Policy, text string, now time.Time) (*Claims, error) {
+	c, err := i.parse(text, now)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Kind != KindAccess:
+		return nil, ErrWrongType
+	case c.OrigIssuedAt == 0:
+		return nil, &MissingClaimError{Claim: "orig_iat"}
+	case c.Session == "":
+		return nil, invalid(&MissingClaimError{Claim: "sid"})
+	case !now.Before(time.Unix(c.OrigIssuedAt, 0).Add(p.renewal())):
+		return nil, ErrRenewalOver
+	}
+	return c, nil
+}
+
+// renewal is how long after a login its tokens can be renewed.
+func (p *Policy) renewal() time.Duration { return min(p.RenewLifetime, p.SessionLifetime) }
+
+func (i *Issuer) mintRenewable(p *Policy, s *Session, u users.User, now time.Time) (Tokens, string, error) {
+	c := p.accessClaims(s, u, "", now)
+	c.OrigIssuedAt = s.Created.Unix()
+	var err error
+	if c.ID, err = s.seal(c, newID()[:sealedAt]); err != nil {
+		return Tokens{}, "", err
+	}
+	return i.signAccess(p, c)
+}
+
+// sealedAt is where the MAC in the jti of a renewable token begins.
+const sealedAt = 16
+
+// seal returns the jti of a renewable token: random bits, and a MAC of the claims under
+// Current, which no token of such a session says. A signing key that has leaked renews
+// nothing: else a forgery could be traded for a token of another key, and outlive the
+// revocation of the first.
+func (s *Session) seal(c *Claims, random string) (string, error) {
+	sealed := *c
+	sealed.ID = random
+	payload, err := json.Marshal(&sealed)
+	if err != nil {
+		return "", fmt.Errorf("encode the claims: %w", err)
+	}
+	mac := hmac.New(sha256.New, []byte(s.Current))
+	mac.Write(payload)
+	return random + hex.EncodeToString(mac.Sum(nil)[:8]), nil
+}
+
+// checkSealed refuses a token that was not made for the session.
+func (s *Session) checkSealed(c *Claims) error {
+	want, err := s.seal(c, c.ID[:min(sealedAt, len(c.ID))])
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal([]byte(want), []byte(c.ID)) {
+		return invalid(ErrUnsealed)
+	}
+	return nil
+}
