@@ -317,9 +317,9 @@ func (r *importRun) report() error {
 }
 
 func (t *importTotal) table(w io.Writer) {
-	did, are := "imported", "were"
+	did := "imported"
 	if t.DryRun {
-		did, are = "would import", "would be"
+		did = "would import"
 	}
 	fmt.Fprintf(w, "%s %s from %s: %s created, %s updated, %s unchanged", did, countUsers(t.Imported), t.File,
 		grouped(t.Created), grouped(t.Updated), grouped(t.Unchanged))
@@ -332,11 +332,22 @@ func (t *importTotal) table(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	if t.Foreign > 0 {
-		fmt.Fprintf(w, "%s %s given a hash of another system, which the first login replaces\n", grouped(t.Foreign), are)
+		fmt.Fprintf(w, "%s %s given a hash of another system, which the first login replaces\n", grouped(t.Foreign), t.were(t.Foreign))
 	}
 	if t.Differ > 0 {
-		fmt.Fprintf(w, "%s differ from the file and %s left as they are; --update takes over what the file says\n", grouped(t.Differ), are)
+		fmt.Fprintf(w, "%s unlike the file %s left alone; --update takes over what the file says\n", grouped(t.Differ), t.were(t.Differ))
 	}
+}
+
+// were is the verb for n users.
+func (t *importTotal) were(n int) string {
+	switch {
+	case t.DryRun:
+		return "would be"
+	case n == 1:
+		return "was"
+	}
+	return "were"
 }
 
 // progress is a bar on a terminal, and nil elsewhere.
