@@ -41,7 +41,7 @@ type settings struct {
 	access        time.Duration
 }
 
-var normal = settings{audience: audience, access: 5 * time.Minute}
+var normal = settings{audience: audience + ", stock", access: 5 * time.Minute}
 
 func startIssuer(ctx context.Context, dir string) (*issuer, error) {
 	bin := filepath.Join(dir, "bin")
