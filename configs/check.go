@@ -230,6 +230,19 @@ func (c *Config) checkClaims(r *report) {
 	}
 }
 
+// checkInclude refuses names that no token could ever say about a user.
+func (c *Config) checkInclude(claim func(string) bool) []Fault {
+	var r report
+	for _, name := range slices.Sorted(maps.Keys(c.Claims.Include)) {
+		for _, part := range c.Claims.Include[name] {
+			if claim != nil && !claim(part) {
+				r.addf("claims.include", "%s of %s is a claim that Signet itself sets or that nobody may; leave it out", quote(part), quote(name))
+			}
+		}
+	}
+	return r.faults
+}
+
 func (c *Config) checkThrottle(r *report) {
 	t := &c.Throttle
 	between(r, "throttle.pair", t.Pair, 0, 1000, formatInt)

@@ -33,6 +33,8 @@ type Sources struct {
 	// Flags are the flags that were given, by setting ("tokens.access"): what
 	// the function that [Flags] returned gives.
 	Flags map[string]string
+	// Claim reports whether claims.include may name it; nil takes every name.
+	Claim func(name string) bool
 }
 
 // Load reads a configuration from its sources and checks it. The error is
@@ -42,7 +44,7 @@ func Load(src Sources) (*Config, error) {
 	l.file(src)
 	l.env(src.Env)
 	l.flags(src.Flags)
-	l.check()
+	l.check(src.Claim)
 	if len(l.faults) > 0 {
 		sortFaults(l.faults)
 		return nil, &Faults{List: l.faults}
@@ -172,8 +174,8 @@ func (l *loader) flags(flags map[string]string) {
 
 // check applies the rules across settings, and puts each fault where one of
 // its settings was written.
-func (l *loader) check() {
-	for _, f := range l.config.Check() {
+func (l *loader) check(claim func(string) bool) {
+	for _, f := range append(l.config.Check(), l.config.checkInclude(claim)...) {
 		if l.broken[f.Key] || f.also != "" && l.broken[f.also] {
 			continue
 		}

@@ -389,6 +389,19 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// What a token can say about a user is for others to know; the fault is ours to report.
+func TestClaimsThatNoTokenSays(t *testing.T) {
+	file := []byte("claims:\n  include: {orders: [groups, sub], '*': [tenant]}\n")
+	_, err := Load(Sources{Path: "signet.yaml", File: file, Claim: func(name string) bool { return name != "sub" }})
+	want := []string{`signet.yaml:2: claims.include: "sub" of "orders" is a claim that Signet itself sets or that nobody may; leave it out`}
+	if diff := cmp.Diff(want, faultsOf(t, err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := Load(Sources{Path: "signet.yaml", File: file}); err != nil {
+		t.Errorf("without the rule: %v", err)
+	}
+}
+
 func TestMappings(t *testing.T) {
 	for text, want := range map[string]string{
 		"a=JWT":                     "",

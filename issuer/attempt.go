@@ -21,7 +21,8 @@ type Attempt struct {
 }
 
 // ThrottledError refuses an attempt unseen: too many before it have failed. It says
-// nothing of whether the account exists.
+// nothing of whether the account exists; where it is missing while others from the same
+// address get it, the account was proved from there (package throttle).
 type ThrottledError struct {
 	RetryAfter time.Duration
 }

@@ -92,6 +92,14 @@ func (a *Audience) UnmarshalJSON(text []byte) error {
 
 // mint signs claims with the key in force for alg; empty is the first algorithm.
 func (i *Issuer) mint(alg, typ string, claims *Claims, limit int) (token, kid string, err error) {
+	token, kid, err = i.sign(alg, typ, claims, limit)
+	if err == nil {
+		i.uses.note(kid, claims)
+	}
+	return token, kid, err
+}
+
+func (i *Issuer) sign(alg, typ string, claims *Claims, limit int) (token, kid string, err error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", "", fmt.Errorf("encode the claims: %w", err)

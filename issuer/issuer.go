@@ -124,6 +124,7 @@ type Issuer struct {
 	keys   Keys
 	policy atomic.Pointer[Policy]
 	limits *throttle.Limiter
+	uses   keyUses
 	now    func() time.Time
 	log    *slog.Logger
 }
@@ -147,6 +148,9 @@ func (i *Issuer) SetPolicy(p Policy) { i.policy.Store(&p) }
 
 // URL is the iss claim of the tokens made from now on.
 func (i *Issuer) URL() string { return i.policy.Load().URL }
+
+// Audience is the aud of the login's access tokens made from now on.
+func (i *Issuer) Audience() []string { return slices.Clone(i.policy.Load().audience()) }
 
 // Tokens is the answer to a login or a refresh.
 type Tokens struct {

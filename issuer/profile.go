@@ -73,6 +73,26 @@ var Known = map[string]func(users.User) any{
 	"is_superuser":       func(u users.User) any { return u.Superuser },
 }
 
+// CheckLength is a *TooLongError if a login of the user would fail for the length of
+// its access token.
+func (i *Issuer) CheckLength(u users.User) error {
+	p, now := i.policy.Load(), i.instant()
+	s := Session{ID: newID(), Subject: u.ID, Client: FirstParty, Ends: now.Add(p.SessionLifetime)}
+	claims := p.accessClaims(&s, u, newID(), now)
+	typ, err := p.typ(claims.Audience, TypJWT)
+	if err == nil {
+		_, _, err = i.sign("", typ, claims, p.MaxTokenBytes) // and nobody gets it
+	}
+	return err
+}
+
+// MayInclude reports whether Policy.Include may name a claim: a part of the profile, or
+// one that a user can have.
+func MayInclude(name string) bool {
+	_, known := Known[name]
+	return known || name == FreeClaims || users.MayClaim(name)
+}
+
 // include is what a token for these services may say: no more than any of them sees
 // alone (RFC 9068 §6).
 func (p *Policy) include(audience []string) []string {

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -34,6 +35,7 @@ const ContentType = "application/jwk-set+json"
 type Document struct {
 	body   []byte
 	etag   string
+	kids   []string
 	change time.Time
 }
 
@@ -44,16 +46,16 @@ func NewDocument(keys []jwk.Key, change time.Time) (*Document, error) {
 	set := struct {
 		Keys []publicKey `json:"keys"`
 	}{Keys: make([]publicKey, 0, len(keys))}
-	seen := make(map[string]bool, len(keys))
+	kids := make([]string, 0, len(keys))
 	for _, key := range keys {
 		public, err := publish(key)
 		if err != nil {
 			return nil, err
 		}
-		if seen[public.KID] {
+		if slices.Contains(kids, public.KID) {
 			return nil, fmt.Errorf("%w: two keys have the kid %q", ErrKey, public.KID)
 		}
-		seen[public.KID] = true
+		kids = append(kids, public.KID)
 		set.Keys = append(set.Keys, public)
 	}
 	body, err := json.Marshal(set)
@@ -62,7 +64,7 @@ func NewDocument(keys []jwk.Key, change time.Time) (*Document, error) {
 	}
 	sum := sha256.Sum256(body)
 	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
-	return &Document{body: body, etag: etag, change: change}, nil
+	return &Document{body: body, etag: etag, kids: kids, change: change}, nil
 }
 
 // Body is the JSON text. The caller must not change it.
@@ -70,6 +72,9 @@ func (d *Document) Body() []byte { return d.body }
 
 // ETag is the strong entity tag of Body, quoted (RFC 9110 §8.8.3).
 func (d *Document) ETag() string { return d.etag }
+
+// KIDs are the kids of its keys, in their order. The caller must not change them.
+func (d *Document) KIDs() []string { return d.kids }
 
 // Change is the next instant at which the set is planned to differ; zero if none is.
 func (d *Document) Change() time.Time { return d.change }

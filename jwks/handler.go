@@ -24,6 +24,9 @@ type Handler struct {
 	// Error answers a request for which Source has no document; nil means a
 	// bare 503.
 	Error func(w http.ResponseWriter, r *http.Request, err error)
+	// Fetched hears which document the sender of a request now holds: one that it got,
+	// or whose ETag it named. It is on the path of every request. May be nil.
+	Fetched func(r *http.Request, doc *Document, at time.Time)
 }
 
 // ServeHTTP answers with 200, or 304 if the client holds the current document.
@@ -43,14 +46,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Access-Control-Allow-Origin", "*")
 	header.Set("Cache-Control", "public, max-age="+strconv.FormatInt(age, 10)+", must-revalidate")
 	header.Set("ETag", doc.etag)
-	if matches(r.Header.Values("If-None-Match"), doc.etag) {
+	if lines := r.Header.Values("If-None-Match"); matches(lines, doc.etag) {
 		w.WriteHeader(http.StatusNotModified)
+		if !anyTag(lines) {
+			h.fetched(r, doc, at)
+		}
 		return
 	}
 	header.Set("Content-Type", ContentType)
 	header.Set("Content-Length", strconv.Itoa(len(doc.body)))
-	if r.Method != http.MethodHead {
-		w.Write(doc.body)
+	if r.Method == http.MethodHead {
+		return
+	}
+	if _, err := w.Write(doc.body); err == nil {
+		h.fetched(r, doc, at)
+	}
+}
+
+// fetched does not count HEAD: its sender holds no document.
+func (h *Handler) fetched(r *http.Request, doc *Document, at time.Time) {
+	if h.Fetched != nil && r.Method != http.MethodHead {
+		h.Fetched(r, doc, at)
 	}
 }
 
@@ -65,7 +81,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 // matches applies If-None-Match (RFC 9110 §13.1.2) with the weak comparison that
 // it asks for. The field may come in several lines (§5.3).
 func matches(lines []string, etag string) bool {
-	if len(lines) == 1 && strings.TrimSpace(lines[0]) == "*" {
+	if anyTag(lines) {
 		return true
 	}
 	for _, line := range lines {
@@ -76,4 +92,9 @@ func matches(lines []string, etag string) bool {
 		}
 	}
 	return false
+}
+
+// anyTag reports If-None-Match: *, which does not say what its sender holds.
+func anyTag(lines []string) bool {
+	return len(lines) == 1 && strings.TrimSpace(lines[0]) == "*"
 }

@@ -193,14 +193,12 @@ func (e entry) rsa() ([]string, crypto.PublicKey, error) {
 		return nil, nil, err
 	}
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n)}
-	if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits || key.N.Bit(0) == 0 {
-		return nil, nil, fmt.Errorf("%w: RSA modulus of %d bits", ErrUnusable, bits)
+	if public := new(big.Int).SetBytes(exponent); public.BitLen() <= 31 {
+		key.E = int(public.Int64())
 	}
-	public := new(big.Int).SetBytes(exponent)
-	if public.BitLen() < 17 || public.BitLen() > 31 || public.Bit(0) == 0 {
-		return nil, nil, fmt.Errorf("%w: RSA exponent is not an odd number from 65537 to 2^31", ErrUnusable)
+	if err := CheckRSA(key); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
-	key.E = int(public.Int64())
 	return []string{"RS256", "PS256"}, key, nil
 }
 

@@ -9,13 +9,16 @@ import (
 // change is one alteration of a ring at an instant. It works on a copy.
 type change struct {
 	*Ring
-	now   time.Time
-	ready []Key // new keys that were made for it
+	instant
+	now   time.Time // instant.at, as it is stored
+	ready []Key     // new keys that were made for it
 }
 
-func newChange(ring Ring, now time.Time, ready []Key) *change {
+func newChange(ring Ring, at instant, ready []Key) *change {
 	ring = ring.clone()
-	return &change{Ring: &ring, now: now.UTC().Truncate(time.Millisecond), ready: slices.Clone(ready)}
+	c := &change{Ring: &ring, instant: at, now: at.at.UTC().Truncate(time.Millisecond), ready: slices.Clone(ready)}
+	c.watch()
+	return c
 }
 
 // needKey asks whoever applies the change to make a key and to apply it again.
@@ -126,6 +129,9 @@ type RotateRequest struct {
 // rotate replaces the keys the request names: all of them or, on an error, none.
 // It returns the kids of the keys that take over.
 func (c *change) rotate(req RotateRequest) ([]string, error) {
+	if err := c.refuseStopped(req.Now); err != nil {
+		return nil, err
+	}
 	algs := c.Policy.Algorithms
 	if req.Alg != "" {
 		if !slices.Contains(algs, req.Alg) {
@@ -147,8 +153,7 @@ func (c *change) rotate(req RotateRequest) ([]string, error) {
 func (c *change) rotateOne(alg string, req RotateRequest) (*Key, error) {
 	if pending := c.inState(alg, Pending, c.now); pending != nil {
 		if !req.Now {
-			return nil, &PendingError{Alg: alg, KID: pending.KID, SignsFrom: pending.SignsFrom,
-				Left: pending.SignsFrom.Sub(c.now)}
+			return nil, c.pendingError(pending)
 		}
 		return c.succeed(pending, c.now), nil
 	}
@@ -161,6 +166,10 @@ func (c *change) rotateOne(alg string, req RotateRequest) (*Key, error) {
 		return nil, err
 	}
 	return c.succeed(k, from), nil
+}
+
+func (c *change) pendingError(k *Key) error {
+	return &PendingError{Alg: k.Alg, KID: k.KID, SignsFrom: k.SignsFrom, Left: k.SignsFrom.Sub(c.now)}
 }
 
 // switchAt is when a key that is published now takes over.

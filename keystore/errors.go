@@ -21,6 +21,18 @@ var (
 	// ErrSealingKey: the sealing key is missing, unreadable or not the one that
 	// sealed the keys.
 	ErrSealingKey = errors.New("sealing key")
+	// ErrKeyFile: what was given is no private key that can be imported.
+	ErrKeyFile = errors.New("not a key that can be imported")
+	// ErrKnown: the key to import is or was in the ring.
+	ErrKnown = errors.New("the key is known here already")
+	// ErrRing: the stored ring is not as it was stored.
+	ErrRing = errors.New("the keys in the database were changed by something other than signet")
+	// ErrNewer: the ring was written by a newer version of this package.
+	ErrNewer = errors.New("the keys in the database were written by a newer signet")
+	// ErrStopped: the clock has leapt, and the schedule waits for an operator.
+	ErrStopped = errors.New("the schedule of the keys is stopped")
+	// ErrNotStopped: there is no leap of the clock to confirm.
+	ErrNotStopped = errors.New("the schedule of the keys is not stopped")
 )
 
 // PendingError refuses a rotation while one is under way.

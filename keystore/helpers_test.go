@@ -67,6 +67,7 @@ func newFixture(t testing.TB, policy Policy) *fixture {
 	t.Helper()
 	f := &fixture{t: t, clock: newClock(), store: &memStore{}}
 	f.opts = Options{Store: f.store, Sealing: newSealingKey(t), Policy: &policy, Now: f.clock.Now, Log: silent}
+	f.store.sealing = f.opts.Sealing
 	f.reopen()
 	return f
 }

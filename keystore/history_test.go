@@ -29,8 +29,12 @@ type history struct {
 	store *memStore
 	opts  Options
 
-	// access and refresh are the living tokens, by the kid of the key that made them.
+	// leapt is how far the clock is ahead of the time that has passed.
+	leapt time.Duration
+	// access and refresh are the living tokens, by the kid of the key that made them;
+	// earlier are those from before a leap of the clock.
 	access, refresh map[string]minted
+	earlier         []minted
 	copies          map[string]held // by ETag
 	revoked         map[string]bool
 	// abrupt: a key has signed that caches had not seen, as --now and revoke
@@ -43,14 +47,20 @@ type history struct {
 // minted is the tokens of one key, of which only the last to expire matters.
 type minted struct {
 	text    string    // the longest living token
+	made    time.Time // by the clock
 	expires time.Time // for the client with the largest leeway
+	passed  time.Time // when its life has passed, whatever the clock says
 	public  string    // the key's entry in the key set when it was made
+
+	kid     string
+	refresh bool
 }
 
 // held is one key set in the caches of clients.
 type held struct {
-	keys  map[string]string // kid -> the key's entry
-	until time.Time
+	keys   map[string]string // kid -> the key's entry
+	until  time.Time
+	passed time.Time // as in minted
 }
 
 func newHistory(t rapid.TB, sealing *SealingKey, policy Policy) *history {
@@ -58,12 +68,30 @@ func newHistory(t rapid.TB, sealing *SealingKey, policy Policy) *history {
 		TB: t, clock: newClock(), store: &memStore{},
 		access: map[string]minted{}, refresh: map[string]minted{}, copies: map[string]held{}, revoked: map[string]bool{},
 	}
-	h.opts = Options{Store: h.store, Sealing: sealing, Policy: &policy, Now: h.clock.Now, Log: silent}
+	h.opts = Options{Store: h.store, Sealing: sealing, Policy: &policy, Now: h.clock.Now, Log: silent,
+		Elapsed: func() time.Duration { return h.passed().Sub(start) }}
 	h.restart()
 	return h
 }
 
+// passed is what a clock would show that nobody has set.
+func (h *history) passed() time.Time { return h.clock.Now().Add(-h.leapt) }
+
+// restart ends the process in good order and starts it again.
 func (h *history) restart() {
+	if h.m != nil {
+		h.leave()
+	}
+	h.start()
+}
+
+// leave is what Run does at its end, tried again where a write may fail.
+func (h *history) leave() {
+	h.m.leave(context.Background())
+	h.m.leave(context.Background())
+}
+
+func (h *history) start() {
 	m, err := Open(context.Background(), h.opts)
 	if errors.Is(err, errDisk) { // as a supervisor would
 		m, err = Open(context.Background(), h.opts)
@@ -91,7 +119,7 @@ func (h *history) expect(err error, allowed ...error) bool {
 
 func (h *history) rotate(req RotateRequest) {
 	_, err := h.m.Rotate(context.Background(), req, false)
-	h.expect(err, ErrTooSoon, ErrAlgorithm)
+	h.expect(err, ErrTooSoon, ErrAlgorithm, ErrStopped)
 }
 
 func (h *history) revoke(kid string) {
@@ -156,7 +184,8 @@ func (h *history) fetch() held {
 	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || len(body.Keys) == 0 {
 		h.Fatalf("at %v the key set is %s", h.clock.Now(), w.Body)
 	}
-	copy := held{keys: map[string]string{}, until: h.clock.Now().Add(time.Duration(seconds) * time.Second)}
+	fresh := time.Duration(seconds) * time.Second
+	copy := held{keys: map[string]string{}, until: h.clock.Now().Add(fresh), passed: h.passed().Add(fresh)}
 	for _, key := range body.Keys {
 		var name struct{ KID string }
 		if err := json.Unmarshal(key, &name); err != nil {
@@ -166,6 +195,7 @@ func (h *history) fetch() held {
 	}
 	tag := w.Header().Get("ETag")
 	copy.until = later(copy.until, h.copies[tag].until)
+	copy.passed = later(copy.passed, h.copies[tag].passed)
 	h.copies[tag] = copy
 	return copy
 }
@@ -180,8 +210,8 @@ func (h *history) mint(set held) {
 		if err != nil {
 			h.Fatalf("at %v nothing signs for %q: %v", h.clock.Now(), alg, err)
 		}
-		if k := h.m.state.Load().ring.find(kid); k.State(h.clock.Now()) != Active || alg != "" && k.Alg != alg {
-			h.Fatalf("at %v a %s %s key signs for %q", h.clock.Now(), k.State(h.clock.Now()), k.Alg, alg)
+		if k := h.m.state.Load().ring.find(kid); k.State(h.m.time()) != Active || alg != "" && k.Alg != alg {
+			h.Fatalf("at %v a %s %s key signs for %q", h.clock.Now(), k.State(h.m.time()), k.Alg, alg)
 		}
 		if h.access[kid].text == "" {
 			h.verify(token, kid, set)
@@ -194,7 +224,8 @@ func (h *history) mint(set held) {
 // remember counts whole seconds, as exp does (RFC 7519 §2, NumericDate).
 func (h *history) remember(tokens map[string]minted, kid, token string, set held, life time.Duration) {
 	if expires := h.clock.Now().Truncate(time.Second).Add(life); expires.After(tokens[kid].expires) {
-		tokens[kid] = minted{text: token, expires: expires, public: set.keys[kid]}
+		tokens[kid] = minted{text: token, expires: expires, public: set.keys[kid],
+			made: h.clock.Now(), passed: h.passed().Add(life), kid: kid}
 	}
 }
 
@@ -232,7 +263,7 @@ func (h *history) checkTokens(set held) {
 		}
 	}
 	for tag, copy := range h.copies {
-		if !now.Before(copy.until) {
+		if !now.Before(copy.until) || !h.passed().Before(copy.passed) {
 			delete(h.copies, tag)
 			continue
 		}
@@ -249,9 +280,37 @@ func (h *history) checkTokens(set held) {
 			h.Fatalf("at %v a refresh token of key %s, alive until %v, does not verify", now, kid, token.expires)
 		}
 	}
+	h.checkEarlier(set)
 	for kid := range h.revoked {
 		if _, _, ok := h.m.PublicKey(kid); ok || set.keys[kid] != "" {
 			h.Fatalf("at %v the revoked key %s verifies here: %v, is published: %v", now, kid, ok, set.keys[kid] != "")
+		}
+	}
+}
+
+// checkEarlier is checkTokens for tokens from before a leap of the clock.
+func (h *history) checkEarlier(set held) {
+	now := h.clock.Now()
+	h.earlier = slices.DeleteFunc(h.earlier, func(t minted) bool {
+		return !now.Before(t.expires) || !h.passed().Before(t.passed) || h.revoked[t.kid]
+	})
+	for _, t := range h.earlier {
+		if t.made.After(now.Add(clientLeeway)) {
+			continue // not valid yet: the clock was set back behind it
+		}
+		if _, _, ok := h.m.PublicKey(t.kid); !ok {
+			h.Fatalf("at %v a token of key %s, made at %v, alive until %v, does not verify here", now, t.kid, t.made, t.expires)
+		}
+		if t.refresh {
+			continue
+		}
+		if set.keys[t.kid] != t.public {
+			h.Fatalf("at %v a token of key %s, made at %v, alive until %v, does not verify: the key set has %v", now, t.kid, t.made, t.expires, set.keys)
+		}
+		for _, copy := range h.copies {
+			if !h.abrupt && copy.keys[t.kid] != t.public {
+				h.Fatalf("at %v a token of key %s, made at %v, does not verify with a copy that is held until %v", now, t.kid, t.made, copy.until)
+			}
 		}
 	}
 }
@@ -275,6 +334,7 @@ func (h *history) checkChains() {
 // all that there is to know, for now and for later.
 func (h *history) checkRestart() {
 	h.maintain() // what is due is done by a start as well
+	h.leave()
 	before, stored := h.m, h.store.bytes()
 	h.restart()
 	if h.faulty {
@@ -327,9 +387,10 @@ func (h *history) json(value any) string {
 func (h *history) waitForEvent(offset time.Duration) {
 	var next time.Time
 	consider := func(t time.Time) { next = sooner(next, after(h.clock.Now(), t.Add(offset))) }
+	behind := h.clock.Now().Sub(h.m.time())
 	for _, k := range h.m.Keys() {
 		for _, t := range []time.Time{k.SignsFrom, k.SignsUntil, k.PublishedUntil, k.KeptUntil} {
-			consider(t)
+			consider(t.Add(behind))
 		}
 	}
 	for _, copy := range h.copies {
@@ -415,6 +476,65 @@ func (h *history) faults(life map[string]func(*rapid.T)) map[string]func(*rapid.
 	return life
 }
 
+// leap sets the clock. What Run would notice within half a minute, it notices now.
+func (h *history) leap(by time.Duration) {
+	h.keepEarlier()
+	h.clock.advance(by)
+	h.leapt += by
+	_, err := h.m.Maintain(context.Background())
+	h.expect(err)
+}
+
+// keepEarlier sets the living tokens aside: those that are made from now on may live
+// longer by the clock and not as long in truth.
+func (h *history) keepEarlier() {
+	for _, t := range h.access {
+		h.earlier = append(h.earlier, t)
+	}
+	for _, t := range h.refresh {
+		t.refresh = true
+		h.earlier = append(h.earlier, t)
+	}
+	clear(h.access)
+	clear(h.refresh)
+	copies := map[string]held{}
+	for tag, copy := range h.copies {
+		copies["earlier "+tag] = copy // a prefix for each leap: no two become one
+	}
+	h.copies = copies
+}
+
+// leaps adds a clock that is set, forward and back, and operators who confirm it.
+func (h *history) leaps(life map[string]func(*rapid.T)) map[string]func(*rapid.T) {
+	crash := func(*rapid.T) { // a process that is killed has maintained its keys until then
+		_, err := h.m.Maintain(context.Background())
+		h.expect(err)
+		h.start()
+	}
+	life["restart"] = func(*rapid.T) { h.restart() }
+	life["crash"] = crash
+	life["down for long"] = func(t *rapid.T) {
+		h.leave()
+		h.clock.advance(time.Hour * time.Duration(rapid.IntRange(1, 2000).Draw(t, "hours")))
+		h.start()
+	}
+	life["maintain"] = func(*rapid.T) {
+		_, err := h.m.Maintain(context.Background())
+		h.expect(err)
+	}
+	life["leap"] = func(t *rapid.T) {
+		unit := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, time.Hour, day}).Draw(t, "unit")
+		h.leap(2 * unit * time.Duration(rapid.IntRange(-200, 200).Draw(t, "leap")))
+	}
+	life["set right"] = func(*rapid.T) { h.leap(-h.leapt) }
+	life["resume"] = func(*rapid.T) {
+		h.keepEarlier()
+		_, err := h.m.Resume(context.Background(), false)
+		h.expect(err, ErrNotStopped)
+	}
+	return life
+}
+
 // Few enough for every run of the tests; -rapid.checks=5000 looks further.
 var _ = flag.Set("rapid.checks", "40")
 
@@ -439,6 +559,14 @@ func TestRevocationAndHasteKeepTheKeySetRight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHistory(t, sealing, drawPolicy(t))
 		t.Repeat(h.drama(h.life()))
+	})
+}
+
+func TestNobodyIsLoggedOutWhateverTheClockSays(t *testing.T) {
+	sealing := newSealingKey(t)
+	rapid.Check(t, func(t *rapid.T) {
+		h := newHistory(t, sealing, drawPolicy(t))
+		t.Repeat(h.leaps(h.life()))
 	})
 }
 

@@ -2,6 +2,9 @@ package keystore
 
 import "time"
 
+// ClientLeeway is how long after its exp a token is believed at most.
+const ClientLeeway = clientLeeway
+
 // Info is what may be told of a key: everything but the key.
 type Info struct {
 	KID   string `json:"kid"`

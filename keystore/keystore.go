@@ -21,6 +21,7 @@ package keystore
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,9 @@ type Options struct {
 	Policy *Policy
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Elapsed is a clock that nobody sets, by which leaps of Now are noticed; nil means
+	// the monotonic clock of the process or, for a Now that is given, none.
+	Elapsed func() time.Duration
 	// Log receives what the schedule does; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -52,6 +56,8 @@ type Manager struct {
 	store   Store
 	sealing *SealingKey
 	now     func() time.Time
+	elapsed func() time.Duration // may be nil; see elapsedAt
+	started time.Time
 	log     *slog.Logger
 
 	changing sync.Mutex // held while the ring is changed
@@ -65,34 +71,76 @@ type Manager struct {
 // changes nothing.
 func Open(ctx context.Context, opts Options) (*Manager, error) {
 	m := &Manager{
-		store: opts.Store, sealing: opts.Sealing, now: opts.Now, log: opts.Log,
+		store: opts.Store, sealing: opts.Sealing, now: opts.Now, elapsed: opts.Elapsed, log: opts.Log,
 		changed: make(chan struct{}, 1),
 	}
-	if m.now == nil {
+	m.setDefaults()
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	ring, err := m.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.adopt(ring); err != nil {
+		return nil, err
+	}
+	if err := m.begin(ctx, ring, opts.Policy); err != nil {
+		return nil, err
+	}
+	m.trust()
+	if ring.Version > 0 && ring.Format < ringFormat {
+		m.log.Info("the stored keys had no authentication code; they were taken as they are, and have one from now on")
+	}
+	return m, nil
+}
+
+func (m *Manager) setDefaults() {
+	m.started = time.Now()
+	switch {
+	case m.now == nil:
 		m.now = time.Now
+		if m.elapsed == nil {
+			m.elapsed = func() time.Duration { return time.Since(m.started) }
+		}
+	case m.elapsed == nil:
+		m.started = m.now()
 	}
 	if m.log == nil {
 		m.log = slog.Default()
 	}
+}
+
+// begin puts the policy in force, if there is one. A ring of an older format is stored
+// anew even without.
+func (m *Manager) begin(ctx context.Context, ring Ring, policy *Policy) error {
+	switch {
+	case policy != nil:
+		return m.change(ctx, func(c *change) error { return c.follow(*policy) })
+	case ring.Version == 0:
+		return fmt.Errorf("%w: none was made yet", ErrNoKey)
+	case ring.Format < ringFormat:
+		return m.change(ctx, func(*change) error { return nil })
+	}
+	return nil
+}
+
+// load returns the stored ring, if it is as signet stored it.
+func (m *Manager) load(ctx context.Context) (Ring, error) {
 	ring, err := m.store.LoadRing(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load the keys: %w", err)
+		return Ring{}, fmt.Errorf("load the keys: %w", err)
 	}
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if err := m.adopt(ring); err != nil {
-		return nil, err
+	return ring, m.admit(&ring)
+}
+
+// admit refuses a ring that is not as signet stored it.
+func (m *Manager) admit(ring *Ring) error {
+	if state := m.state.Load(); state != nil {
+		if err := state.ring.admitNext(ring); err != nil {
+			return err
+		}
 	}
-	switch {
-	case opts.Policy != nil:
-		err = m.change(ctx, func(c *change) error { return c.follow(*opts.Policy) })
-	case ring.Version == 0:
-		err = fmt.Errorf("%w: none was made yet", ErrNoKey)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
+	return m.sealing.admit(*ring)
 }
 
 // Policy returns the policy in force.
@@ -112,7 +160,7 @@ func (m *Manager) SetPolicy(ctx context.Context, p Policy) error {
 // added signs when caches have seen its key, and is ErrNoKey until then.
 func (m *Manager) Sign(alg, typ string, payload []byte) (token, kid string, err error) {
 	state := m.state.Load() // before the clock is read: the state is never of a later time
-	k, err := state.signer(alg, m.now())
+	k, err := state.signer(alg, m.instant(state, m.now()).at)
 	if err != nil {
 		return "", "", err
 	}
@@ -128,8 +176,9 @@ func (m *Manager) Sign(alg, typ string, payload []byte) (token, kid string, err 
 // issuer honours now: published ones, and removed ones that may have signed a
 // refresh token that is still alive.
 func (m *Manager) PublicKey(kid string) (alg string, public any, ok bool) {
-	k, ok := m.state.Load().keys[kid]
-	if !ok || !k.stored.verifies(m.now()) {
+	state := m.state.Load()
+	k, ok := state.keys[kid]
+	if !ok || !k.stored.verifies(m.instant(state, m.now()).ends()) {
 		return "", nil, false
 	}
 	return k.stored.Alg, k.public, true
@@ -137,7 +186,8 @@ func (m *Manager) PublicKey(kid string) (alg string, public any, ok bool) {
 
 // Document returns the key set of the instant.
 func (m *Manager) Document(now time.Time) (*jwks.Document, error) {
-	return m.state.Load().document(now)
+	state := m.state.Load()
+	return state.document(m.instant(state, now))
 }
 
 // Rotate publishes a successor for each key that req names; it takes over after
@@ -155,7 +205,7 @@ func (m *Manager) Rotate(ctx context.Context, req RotateRequest, dryRun bool) ([
 	}
 	takeovers := make([]Takeover, 0, len(kids))
 	for _, kid := range kids {
-		takeovers = append(takeovers, ring.takeover(kid, m.now()))
+		takeovers = append(takeovers, ring.takeover(kid, m.time()))
 	}
 	return takeovers, nil
 }
@@ -172,7 +222,7 @@ func (m *Manager) Revoke(ctx context.Context, kid string, dryRun bool) (Takeover
 	if err != nil {
 		return Takeover{}, err
 	}
-	now := m.now()
+	now := m.time()
 	t := Takeover{Old: info(ring.find(kid), now), New: info(ring.find(replaced.by), now)}
 	if replaced.superseded != "" {
 		superseded := info(ring.find(replaced.superseded), now)
@@ -183,7 +233,7 @@ func (m *Manager) Revoke(ctx context.Context, kid string, dryRun bool) (Takeover
 
 // Keys returns all keys that the issuer still knows, in the order of their making.
 func (m *Manager) Keys() []Info {
-	ring, now := m.state.Load().ring, m.now()
+	ring, now := m.state.Load().ring, m.time()
 	infos := make([]Info, 0, len(ring.Keys))
 	for i := range ring.Keys {
 		infos = append(infos, info(&ring.Keys[i], now))
@@ -196,7 +246,8 @@ func (m *Manager) apply(ctx context.Context, dryRun bool, alter func(*change) er
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if dryRun {
-		return m.alter(m.state.Load().ring, alter)
+		c, err := m.alter(m.state.Load().ring, alter)
+		return *c.Ring, err
 	}
 	err := m.change(ctx, alter)
 	return m.state.Load().ring, err
@@ -204,25 +255,39 @@ func (m *Manager) apply(ctx context.Context, dryRun bool, alter func(*change) er
 
 // change alters a copy of the stored ring, stores it and adopts it. m.changing is held.
 func (m *Manager) change(ctx context.Context, alter func(*change) error) error {
+	return m.changeTo(ctx, m.sealing, alter)
+}
+
+// changeTo stores the altered ring under a sealing key, which is that of the process
+// from then on.
+func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(*change) error) error {
 	for range 3 {
-		stored, err := m.store.LoadRing(ctx)
-		if err != nil {
-			return fmt.Errorf("load the keys: %w", err)
+		stored, err := m.load(ctx)
+		if err == nil {
+			err = m.adopt(stored)
 		}
-		ring, err := m.alter(stored, alter)
 		if err != nil {
 			return err
 		}
-		if ring.equal(stored) {
-			return m.adopt(stored)
+		c, err := m.alter(stored, alter)
+		if err != nil {
+			return err
+		}
+		if c.finish(stored, sealing); c.equal(stored) {
+			return nil
+		}
+		ring, err := sealing.authenticate(*c.Ring)
+		if err != nil {
+			return err
 		}
 		err = m.store.ReplaceRing(ctx, ring)
 		switch {
 		case err == nil:
 			ring.Version++
-			return m.adopt(ring)
+			m.sealing = sealing
+			return m.adoptAs(ring, known{at: c.now, elapsed: c.elapsed})
 		case !errors.Is(err, ErrConflict):
-			return errors.Join(fmt.Errorf("store the keys: %w", err), m.reload(ctx))
+			return errors.Join(fmt.Errorf("store the keys: %w", err), m.reload(ctx, sealing))
 		}
 	}
 	return ErrConflict
@@ -231,19 +296,19 @@ func (m *Manager) change(ctx context.Context, alter func(*change) error) error {
 // alter applies a change to a copy of ring. A key that it needs is made before the
 // clock is read again: making one takes seconds on a slow machine, and the change
 // promises when clients can see it.
-func (m *Manager) alter(ring Ring, alter func(*change) error) (Ring, error) {
+func (m *Manager) alter(ring Ring, alter func(*change) error) (*change, error) {
 	var ready []Key
 	for {
-		c := newChange(ring, m.now(), ready)
+		c := newChange(ring, m.instant(m.state.Load(), m.now()), ready)
 		err := alter(c)
 		var need *needKey
 		if !errors.As(err, &need) {
 			c.destroy()
-			return *c.Ring, err
+			return c, err
 		}
 		k, err := m.newKey(need.alg, c.Policy.RSABits)
 		if err != nil {
-			return Ring{}, err
+			return c, err
 		}
 		ready = append(ready, k)
 	}
@@ -252,26 +317,44 @@ func (m *Manager) alter(ring Ring, alter func(*change) error) (Ring, error) {
 // reload adopts what is stored: a write that was reported as failed may have
 // been made all the same, and signing must go by what a restart would find. That
 // the caller has given up is one way for a write to fail, so it does not count.
-func (m *Manager) reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+func (m *Manager) reload(ctx context.Context, tried *SealingKey) error {
+	ctx, cancel := patient(ctx)
 	defer cancel()
 	ring, err := m.store.LoadRing(ctx)
 	if err != nil {
 		return fmt.Errorf("load the keys again: %w", err)
 	}
+	if ring.SealedBy == tried.ID() {
+		m.sealing = tried
+	}
+	if err := m.admit(&ring); err != nil {
+		return err
+	}
 	return m.adopt(ring)
 }
 
-// adopt makes ring what the process signs with and publishes.
+// patient is for what must be tried although the caller has given up.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}
+
+// adopt makes ring, as it was read, what the process signs with and publishes.
 func (m *Manager) adopt(ring Ring) error {
 	previous := m.state.Load()
 	if previous != nil && previous.ring.Version == ring.Version {
 		return nil
 	}
+	return m.adoptAs(ring, knownFrom(&ring, previous, m.elapsedAt(m.now())))
+}
+
+// adoptAs is adopt for a process that knows when the clock was right.
+func (m *Manager) adoptAs(ring Ring, known known) error {
+	previous := m.state.Load()
 	next, err := newSnapshot(ring, previous, m.sealing)
 	if err != nil {
 		return err
 	}
+	next.known = known
 	m.state.Store(next)
 	if previous != nil {
 		m.logDifference(previous.ring, ring)
@@ -299,6 +382,11 @@ func (m *Manager) makeKey(alg string, rsaBits int) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
+	return m.sealed(alg, private)
+}
+
+// sealed is a private key as it is stored.
+func (m *Manager) sealed(alg string, private crypto.Signer) (Key, error) {
 	key, err := newJWK(alg, private)
 	if err != nil {
 		return Key{}, err
@@ -318,7 +406,11 @@ func (r Ring) equal(other Ring) bool {
 	same := func(a, b Key) bool {
 		return a.KID == b.KID && a.Sealed == b.Sealed && a.Created.Equal(b.Created) &&
 			a.SignsFrom.Equal(b.SignsFrom) && a.SignsUntil.Equal(b.SignsUntil) && a.Revoked.Equal(b.Revoked) &&
-			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache
+			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache && a.Extended == b.Extended
+	}
+	if r.Format != other.Format || r.SealedBy != other.SealedBy || !slices.Equal(r.Refused, other.Refused) ||
+		!r.Seen.Equal(other.Seen) || !r.Stopped.Equal(other.Stopped) {
+		return false
 	}
 	return r.Policy.equal(other.Policy) && r.HeldUntil.Equal(other.HeldUntil) && slices.EqualFunc(r.Keys, other.Keys, same)
 }

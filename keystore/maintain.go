@@ -8,13 +8,14 @@ import (
 // maintain does what is due at now: it forgets keys that verify nothing any more and
 // publishes the successor of a key that has reached its age; as after every change,
 // private halves of keys that sign no more are destroyed. Late is as good as on
-// time, and twice is as good as once.
+// time, and twice is as good as once. While the clock is not to be believed it does
+// nothing.
 func (c *change) maintain() error {
+	if c.held {
+		return nil
+	}
 	c.repairPending()
-	c.Keys = slices.DeleteFunc(c.Keys, func(k Key) bool {
-		at := k.forgottenAt()
-		return !at.IsZero() && !c.now.Before(at)
-	})
+	c.forget()
 	for _, alg := range c.Policy.Algorithms {
 		if due := c.due(alg, c.now); due.IsZero() || c.now.Before(due) {
 			continue
@@ -31,9 +32,23 @@ func (c *change) maintain() error {
 	return nil
 }
 
+func (c *change) forget() {
+	c.Keys = slices.DeleteFunc(c.Keys, func(k Key) bool {
+		at := k.forgottenAt()
+		over := !at.IsZero() && !c.now.Before(at)
+		if over && !k.Revoked.IsZero() {
+			c.Refused = append(c.Refused, k.KID)
+		}
+		return over
+	})
+}
+
 // destroy ends the private halves of keys that sign no more. Every change ends with
 // it, so that a rotation that takes effect at once leaves none.
 func (c *change) destroy() {
+	if c.held {
+		return
+	}
 	for i := range c.Keys {
 		if k := &c.Keys[i]; !k.open(c.now) {
 			k.Sealed = ""
@@ -73,6 +88,12 @@ func (c *change) repairPending() {
 // nextDue is when maintain has something to do next; zero if never.
 func (c *change) nextDue() time.Time {
 	var next time.Time
+	if c.held { // only that a key begins is to be stored
+		for i := range c.Keys {
+			next = sooner(next, after(c.now, c.Keys[i].SignsFrom))
+		}
+		return next
+	}
 	for i := range c.Keys {
 		k := &c.Keys[i]
 		if k.Sealed != "" {

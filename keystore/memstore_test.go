@@ -31,6 +31,8 @@ type memStore struct {
 	text   []byte
 	faults []fault // of the coming writes
 	noRead bool
+	// sealing, if there is one, makes an edit what another process could have stored.
+	sealing *SealingKey
 	// before runs just before the next write: another process may have its turn.
 	before        func()
 	loads, writes int
@@ -108,12 +110,18 @@ func (s *memStore) bytes() string {
 	return string(s.text)
 }
 
-// edit changes what is stored behind the Manager's back.
+// edit changes what is stored behind the Manager's back, as another process would.
 func (s *memStore) edit(change func(*Ring)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ring := s.decode()
 	change(&ring)
+	if s.sealing != nil {
+		var err error
+		if ring, err = s.sealing.authenticate(ring); err != nil {
+			panic(err)
+		}
+	}
 	s.encode(ring)
 }
 

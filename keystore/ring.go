@@ -56,7 +56,7 @@ func (k *Key) PublishedUntil() time.Time {
 	case k.SignsUntil.IsZero():
 		return time.Time{}
 	}
-	return k.SignsUntil.Add(k.MaxAccess + clientLeeway + k.MaxCache)
+	return k.SignsUntil.Add(k.MaxAccess + clientLeeway + k.MaxCache + k.Extended)
 }
 
 // KeptUntil is when the issuer forgets the key: when the last refresh token that
@@ -66,7 +66,7 @@ func (k *Key) KeptUntil() time.Time {
 	if k.SignsUntil.IsZero() {
 		return time.Time{}
 	}
-	kept := k.SignsUntil.Add(k.MaxRefresh + clientLeeway)
+	kept := k.SignsUntil.Add(k.MaxRefresh + clientLeeway + k.Extended)
 	if published := k.PublishedUntil(); published.After(kept) {
 		return published
 	}
@@ -199,7 +199,7 @@ func (r *Ring) missesTurn(alg string, now time.Time) bool {
 
 // clone copies the ring so that a failed change leaves the original alone.
 func (r Ring) clone() Ring {
-	r.Keys = slices.Clone(r.Keys)
+	r.Keys, r.Refused = slices.Clone(r.Keys), slices.Clone(r.Refused)
 	return r
 }
 

@@ -29,6 +29,8 @@ func (m *Manager) Maintain(ctx context.Context) (next time.Time, err error) {
 // Run calls Maintain whenever something is due, until ctx ends. Nothing breaks
 // while it does not run: signing and publishing follow the times of the keys.
 func (m *Manager) Run(ctx context.Context) {
+	defer m.leave(ctx)
+	var warned time.Time
 	for {
 		drain(m.changed) // what has changed so far, this call looks at
 		next, err := m.Maintain(ctx)
@@ -36,9 +38,10 @@ func (m *Manager) Run(ctx context.Context) {
 			m.log.Error("key maintenance failed; it will be tried again", "error", err)
 			next = time.Time{}
 		}
+		warned = m.warn(warned)
 		wait := checkEvery
 		if !next.IsZero() {
-			wait = min(wait, max(next.Sub(m.now()), 0))
+			wait = min(wait, max(next.Sub(m.time()), 0))
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -50,6 +53,38 @@ func (m *Manager) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// leave stores the time at which a process ends, so that the next one can tell a
+// short downtime from a leap of the clock. Whoever is killed leaves the time of the
+// last hour.
+func (m *Manager) leave(ctx context.Context) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if err := m.change(ctx, func(c *change) error { c.Seen = c.now; return nil }); err != nil {
+		m.log.Warn("the time could not be stored with the keys", "error", err)
+	}
+}
+
+// warnEvery is how often a stopped schedule is logged.
+const warnEvery = time.Hour
+
+// warn logs that the schedule is stopped, and that it goes on; warned is when it
+// did so last, zero if it runs.
+func (m *Manager) warn(warned time.Time) time.Time {
+	s := m.Schedule()
+	switch {
+	case s.Stopped.IsZero() && !warned.IsZero():
+		m.log.Info("the schedule of the keys goes on", "clock", s.Clock.UTC())
+		return time.Time{}
+	case s.Stopped.IsZero(), !warned.IsZero() && s.Now.Sub(warned) < warnEvery:
+		return warned
+	}
+	m.log.Warn("the clock has leapt, or this was down for long: the schedule of the keys is stopped. The active keys sign on, and none is made or destroyed. If the clock is right: signet keys resume",
+		"clock", s.Clock.UTC(), "expected", s.Now, "ahead", s.Leap, "since", s.Stopped)
+	return s.Now
 }
 
 func drain(c chan struct{}) {

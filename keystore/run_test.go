@@ -19,7 +19,9 @@ type running struct {
 func newRunning(t *testing.T, policy Policy) *running {
 	r := &running{offset: &atomic.Int64{}}
 	r.fixture = &fixture{t: t, clock: newClock(), store: &memStore{}}
-	r.opts = Options{Store: r.store, Sealing: newSealingKey(t), Policy: &policy, Now: r.wall, Log: silent}
+	began := time.Now()
+	r.opts = Options{Store: r.store, Sealing: newSealingKey(t), Policy: &policy, Now: r.wall, Log: silent,
+		Elapsed: func() time.Duration { return time.Since(began) }}
 	r.start()
 	return r
 }

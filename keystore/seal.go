@@ -26,7 +26,13 @@ import (
 type SealingKey struct {
 	secret []byte // 256 bits, for AES-256-GCM
 	from   string // the file it was read from, for errors
+	// authenticates: the key was made for rings with a MAC, and takes none without.
+	authenticates bool
 }
+
+// authenticating begins the line of a sealing key that was made for rings with a MAC.
+// Whoever can write the database cannot make such a ring pass for one from before MACs.
+const authenticating = "2."
 
 // sealingKeyFileLimit bounds what is read of a sealing key file.
 const sealingKeyFileLimit = 4096
@@ -38,7 +44,7 @@ func CreateSealingKey(path string) error {
 	rand.Read(secret)
 	text := "# Signet's sealing key. It opens the private signing keys in the database:\n" +
 		"# keep a copy of it, and keep it apart from the copies of the database.\n" +
-		base64.RawURLEncoding.EncodeToString(secret) + "\n"
+		authenticating + base64.RawURLEncoding.EncodeToString(secret) + "\n"
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("create the sealing key: %w", err)
@@ -82,27 +88,29 @@ func ReadSealingKey(path string) (*SealingKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSealingKey, err)
 	}
-	secret, err := parseSealingKey(text)
+	key, err := parseSealingKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s %v: restore the file from its backup", ErrSealingKey, path, err)
 	}
-	return &SealingKey{secret: secret, from: path}, nil
+	key.from = path
+	return key, nil
 }
 
 // parseSealingKey takes one line of 43 base64url characters among comments.
-func parseSealingKey(text []byte) ([]byte, error) {
-	var found []byte
+func parseSealingKey(text []byte) (*SealingKey, error) {
+	var found *SealingKey
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || line[0] == '#' {
 			continue
 		}
+		line, authenticates := strings.CutPrefix(line, authenticating)
 		secret, err := base64.RawURLEncoding.Strict().DecodeString(line)
 		if err != nil || len(secret) != 32 || found != nil {
 			return nil, errors.New("does not hold a sealing key")
 		}
-		found = secret
+		found = &SealingKey{secret: secret, authenticates: authenticates}
 	}
 	if found == nil {
 		return nil, errors.New("holds no sealing key")
@@ -167,10 +175,7 @@ func (s *SealingKey) seal(key jwk.Key) (string, error) {
 
 // unseal decrypts what seal made for the key kid.
 func (s *SealingKey) unseal(kid, sealed string) (jwk.Key, error) {
-	refuse := func(why string) error {
-		return fmt.Errorf("%w: %s does not open key %s of the database (%s): it belongs to another database or was replaced; restore the file from its backup",
-			ErrSealingKey, s.from, kid, why)
-	}
+	refuse := func(why string) error { return s.refuse(kid, why) }
 	message, err := jwe.ParseString(sealed)
 	if err != nil {
 		return nil, refuse("the sealed key is damaged")
@@ -191,6 +196,16 @@ func (s *SealingKey) unseal(kid, sealed string) (jwk.Key, error) {
 		return nil, refuse("its thumbprint is another")
 	}
 	return key, nil
+}
+
+// refuse says of which key of the database, if it is of one, and why.
+func (s *SealingKey) refuse(kid, why string) error {
+	what := "the keys"
+	if kid != "" {
+		what = "key " + kid
+	}
+	return fmt.Errorf("%w: %s does not open %s of the database (%s): it belongs to another database or was replaced; restore the file from its backup",
+		ErrSealingKey, s.from, what, why)
 }
 
 // Derive returns a key of 256 bits for a purpose that has nothing to do with signing

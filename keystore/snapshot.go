@@ -17,9 +17,10 @@ import (
 
 // snapshot is a ring with its keys opened. Only its cached document changes.
 type snapshot struct {
-	ring Ring
-	keys map[string]*openKey
-	doc  atomic.Pointer[builtDocument]
+	ring  Ring
+	known known
+	keys  map[string]*openKey
+	doc   atomic.Pointer[builtDocument]
 }
 
 // openKey is a key in the form that signing and verifying use.
@@ -43,6 +44,7 @@ type material struct {
 
 type builtDocument struct {
 	from, until time.Time // until is zero while no change is planned
+	held        bool
 	*jwks.Document
 }
 
@@ -149,9 +151,12 @@ func (s *snapshot) anySigner(now time.Time) *Key {
 	return nil
 }
 
-// document returns the key set of the instant, built once per change.
-func (s *snapshot) document(now time.Time) (*jwks.Document, error) {
-	if d := s.doc.Load(); d != nil && !now.Before(d.from) && (d.until.IsZero() || now.Before(d.until)) {
+// document returns the key set of the instant, built once per change. While the
+// schedule is stopped none announces when it changes: that is of another time than the
+// clock of those who ask.
+func (s *snapshot) document(at instant) (*jwks.Document, error) {
+	now := at.ends()
+	if d := s.doc.Load(); d != nil && d.held == at.held && !now.Before(d.from) && (d.until.IsZero() || now.Before(d.until)) {
 		return d.Document, nil
 	}
 	var keys []jwk.Key
@@ -161,10 +166,14 @@ func (s *snapshot) document(now time.Time) (*jwks.Document, error) {
 		}
 	}
 	until := s.ring.nextChange(now)
-	doc, err := jwks.NewDocument(keys, until)
+	announced := until
+	if at.held {
+		announced = time.Time{}
+	}
+	doc, err := jwks.NewDocument(keys, announced)
 	if err != nil {
 		return nil, err
 	}
-	s.doc.Store(&builtDocument{from: now, until: until, Document: doc})
+	s.doc.Store(&builtDocument{from: now, until: until, held: at.held, Document: doc})
 	return doc, nil
 }

@@ -35,6 +35,9 @@ type Key struct {
 	MaxAccess  time.Duration `json:"max_access"`
 	MaxRefresh time.Duration `json:"max_refresh"`
 	MaxCache   time.Duration `json:"max_cache"`
+	// Extended is how much longer the key is published and kept because of leaps of
+	// the clock that an operator confirmed.
+	Extended time.Duration `json:"extended,omitempty"`
 }
 
 // Policy is what the configuration says about keys and about the lifetimes that
@@ -57,6 +60,8 @@ type Policy struct {
 
 // Ring is every key the issuer still knows. It is small and stored whole.
 type Ring struct {
+	// Format is the way in which the ring is written and authenticated.
+	Format int `json:"format,omitempty"`
 	// Version counts the replacements of the ring; 0 is the ring that was
 	// never stored.
 	Version uint64 `json:"version"`
@@ -68,6 +73,20 @@ type Ring struct {
 	// HeldUntil is when the last promise of a jwks_max_age ends that was longer
 	// than the one in force.
 	HeldUntil time.Time `json:"held_until,omitzero"`
+	// Refused are the kids of revoked keys that were forgotten since: none is
+	// imported again.
+	Refused []string `json:"refused,omitempty"`
+	// Seen is the last stored instant at which the clock was right: no state is
+	// evaluated at an earlier one.
+	Seen time.Time `json:"seen,omitzero"`
+	// Stopped is when a leap of the clock stopped the schedule, in the time from
+	// before it; zero while it runs.
+	Stopped time.Time `json:"stopped,omitzero"`
+	// SealedBy identifies the sealing key, and tells nothing of it.
+	SealedBy string `json:"sealed_by,omitempty"`
+	// MAC authenticates all the rest, with the Version that it is stored under. A
+	// store keeps every other member as it is.
+	MAC string `json:"mac,omitempty"`
 }
 
 // Store keeps the ring. Every method is one atomic step. Where the storage itself

@@ -95,7 +95,7 @@ var importCases = []struct {
 
 	{"another profile", func(e *users.Entry) { e.Staff = false }, users.ImportRules{}, users.Differs, nil},
 	{"another profile, passwords", func(e *users.Entry) { e.Staff = false }, users.ImportRules{Passwords: true}, users.Differs, nil},
-	{"another profile, update", func(e *users.Entry) { e.Staff, e.UserID = false, "43" }, users.ImportRules{Update: true}, users.Updated,
+	{"another profile, update", func(e *users.Entry) { e.Staff, e.Email = false, "" }, users.ImportRules{Update: true}, users.Updated,
 		func(u *users.User, e users.Entry) { u.Profile = e.Profile }},
 	{"less, update", func(e *users.Entry) { e.Profile = users.Profile{} }, users.ImportRules{Update: true}, users.Updated,
 		func(u *users.User, e users.Entry) { u.Profile = users.Profile{} }},
@@ -233,9 +233,13 @@ func TestImportClashes(t *testing.T) {
 		want  error
 	}{
 		{"user_id of another, new name", func(e *users.Entry) { e.Name, e.UserID = "new", "7" }, both, users.ErrUserID},
-		{"user_id of another, update", func(e *users.Entry) { e.UserID = "7" }, both, users.ErrUserID},
+		{"user_id of another, update", func(e *users.Entry) { e.UserID = "7" }, both, users.ErrExists},
 		{"user_id of another, left alone", func(e *users.Entry) { e.UserID = "7" }, users.ImportRules{}, nil},
-		{"user_id of another, password alone", func(e *users.Entry) { e.UserID, e.Hash = "7", otherHash }, users.ImportRules{Passwords: true}, nil},
+		{"user_id of another, password alone", func(e *users.Entry) { e.UserID, e.Hash = "7", otherHash }, users.ImportRules{Passwords: true}, users.ErrExists},
+		{"another user_id, update", func(e *users.Entry) { e.UserID = "43" }, users.ImportRules{Update: true}, users.ErrExists},
+		{"another user_id, both", func(e *users.Entry) { e.UserID, e.Hash = "43", otherHash }, both, users.ErrExists},
+		{"another user_id, left alone", func(e *users.Entry) { e.UserID = "43" }, users.ImportRules{}, nil},
+		{"no user_id", func(e *users.Entry) { e.UserID = "" }, both, nil},
 		{"its own user_id", func(e *users.Entry) { e.Staff = false }, both, nil},
 		{"sub of another, new name", func(e *users.Entry) { e.Name, e.UserID, e.ID = "new", "", takenSub }, both, users.ErrExists},
 		{"sub and user_id of another", func(e *users.Entry) { e.Name, e.UserID, e.ID = "new", "7", takenSub }, both, users.ErrExists},
@@ -270,6 +274,7 @@ func TestExportedAccountKeepsItsSub(t *testing.T) {
 	u := from.create(t, "kyoko")
 	e := users.Entry{ID: u.ID, Name: u.Name, Hash: u.Hash, Created: u.Created, PasswordChanged: u.PasswordChanged}
 	to.imported(t, e, users.ImportRules{}, users.Created)
+	u.Epoch = uint64(noon.Unix()) // a session of an account that had the sub here before stays over
 	wantStored(t, to, u)
 	to.imported(t, e, users.ImportRules{Update: true, Passwords: true}, users.Unchanged)
 	if got, err := to.Authenticate(t.Context(), "kyoko", password); err != nil || got.ID != u.ID {

@@ -31,7 +31,7 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (Us
 	case !known || u.Hash == "" || !match || u.Disabled:
 		return User{}, ErrCredentials
 	}
-	return d.upgrade(ctx, u, hash.Kind(), password), nil
+	return d.upgrade(ctx, u, hash, password), nil
 }
 
 // hashOf is the hash to compare with: that of the account, or a decoy.
@@ -59,9 +59,10 @@ func (d *Directory) lookUp(ctx context.Context, name string) (User, error) {
 }
 
 // upgrade hashes a just proven password anew if its hash is of another kind than
-// those that are made now. It is no reason to fail a login.
-func (d *Directory) upgrade(ctx context.Context, u User, kind, password string) User {
-	if kind == d.params.Load().kind() {
+// those that are made now. It is no reason to fail a login. What the old hash ignores is
+// not proven: a typing error there would become the password.
+func (d *Directory) upgrade(ctx context.Context, u User, old *passhash.Hash, password string) User {
+	if old.Kind() == d.params.Load().kind() || !old.Tells(password) {
 		return u
 	}
 	hash, err := d.hash(ctx, password)

@@ -2,6 +2,7 @@ package users
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,10 +39,12 @@ const (
 
 // ReservedClaims are names that a free claim cannot have: those that Signet sets
 // itself or gives from the rest of the profile, and those by which services decide
-// who someone is and how they logged in (RFC 7519 §4.1, RFC 7800, RFC 8693, RFC 9068,
-// OpenID Connect Core §2).
+// who someone is, how they logged in and what the client may do (RFC 7519 §4.1, RFC 7800,
+// RFC 8693, RFC 9068, RFC 9396 §9.1, OpenID Connect Core §2; Spring Security reads scp
+// where there is no scope).
 var ReservedClaims = []string{
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "sid", "typ", "token_type", "user_id", "session_exp", "orig_iat",
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "sid", "typ", "token_type", "user_id", "session_exp", "orig_iat",
+	"scope", "scp", "authorization_details",
 	"act", "may_act", "cnf", "azp", "nonce", "at_hash", "c_hash", "s_hash", "auth_time", "acr", "amr", "active", "events", "sub_id",
 	"username", "preferred_username", "email", "email_verified", "given_name", "family_name",
 	"groups", "permissions", "is_active", "is_staff", "is_superuser", "claims",
@@ -72,7 +75,7 @@ func (p Profile) Equal(o Profile) bool {
 // Check refuses what no token could carry, with an ErrProfile that names the part.
 func (p *Profile) Check() error {
 	return cmp.Or(
-		checkText("user_id", p.UserID, MaxUserIDBytes),
+		checkUserID(p.UserID),
 		checkText("email", p.Email, MaxTextBytes),
 		checkText("given name", p.GivenName, MaxTextBytes),
 		checkText("family name", p.FamilyName, MaxTextBytes),
@@ -89,6 +92,18 @@ func (p *Profile) checkSize() error {
 		return fmt.Errorf("%w: groups, permissions and claims have %d bytes together, more than %d", ErrProfile, size, maxProfileBytes)
 	}
 	return nil
+}
+
+// checkUserID refuses what a service could take for another account's: the form of an ID,
+// which is the user_id of accounts without one, and spaces that a service strips.
+func checkUserID(id string) error {
+	switch {
+	case isID(id):
+		return fmt.Errorf("%w: its user_id has the form of a sub of this issuer", ErrProfile)
+	case strings.TrimSpace(id) != id:
+		return fmt.Errorf("%w: its user_id begins or ends with a space", ErrProfile)
+	}
+	return checkText("user_id", id, MaxUserIDBytes)
 }
 
 func checkText(what, text string, limit int) error {
@@ -134,12 +149,23 @@ func checkClaims(text string) error {
 		}
 		return fmt.Errorf("%w: its claims are not a JSON object", ErrProfile)
 	}
+	if json.Unmarshal([]byte(text), new(map[string]any)) != nil { // RFC 8259 §6
+		return fmt.Errorf("%w: its claims hold a number that is too large for most readers", ErrProfile)
+	}
 	for name := range members {
-		if name == "" || slices.ContainsFunc(ReservedClaims, func(r string) bool { return readsAs(name, r) }) {
+		if strings.ContainsFunc(name, unicode.IsControl) { // a reader in C ends "sub\x00" early
+			return fmt.Errorf("%w: the name of its claim %.40q holds a control character", ErrProfile, name)
+		}
+		if !MayClaim(name) {
 			return fmt.Errorf("%w: the claim %.40q is reserved", ErrProfile, name)
 		}
 	}
 	return nil
+}
+
+// MayClaim reports whether a free claim can have this name.
+func MayClaim(name string) bool {
+	return name != "" && !slices.ContainsFunc(ReservedClaims, func(r string) bool { return readsAs(name, r) })
 }
 
 // readsAs reports whether a service may read a claim as the reserved one: some readers

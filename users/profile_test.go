@@ -2,6 +2,7 @@ package users_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -57,6 +58,10 @@ func TestProfileLimits(t *testing.T) {
 		{"1001 groups", users.Profile{Groups: entries(users.MaxEntries+1, 8)}, "it has more than 1000 groups"},
 		{"empty group", users.Profile{Groups: []string{"a", ""}}, "a group of it is empty"},
 		{"group of 255 bytes", users.Profile{Groups: []string{x("g", users.MaxEntryBytes)}}, ""},
+		{"user_id like a sub", users.Profile{UserID: rand.Text()}, "its user_id has the form of a sub of this issuer"},
+		{"user_id like a ULID", users.Profile{UserID: "01ARZ3NDEKTSV4RRFFQ69G5FAV"}, ""},
+		{"space before the user_id", users.Profile{UserID: " 42"}, "its user_id begins or ends with a space"},
+		{"wide space behind the user_id", users.Profile{UserID: "42\u3000"}, "its user_id begins or ends with a space"},
 		{"group of 256 bytes", users.Profile{Groups: []string{x("g", users.MaxEntryBytes+1)}}, "its group is longer than 255 bytes"},
 		{"group not UTF-8", users.Profile{Groups: []string{"\xff"}}, "its group is not UTF-8"},
 		{"group with a tab", users.Profile{Groups: []string{"a\tb"}}, "its group holds a control character"},
@@ -85,6 +90,10 @@ func TestProfileClaims(t *testing.T) {
 		{"a reserved name further down", `{"a":{"sub":"1"}}`, ""},
 		{"a name that holds a reserved one", `{"subject":"1","x_sub":"1"}`, ""},
 		{"names that differ in case", `{"a":1,"A":2}`, ""},
+		{"a number beyond float64", `{"a":[1e999]}`, "hold a number that is too large for most readers"},
+		{"a number that loses digits", `{"a":9007199254740993}`, ""},
+		{"control character in a name", `{"sub\u0000x":"1"}`, "holds a control character"},
+		{"line end in a name", `{"a":1,"sub\n":"1"}`, "holds a control character"},
 		{"nested 32 deep", nested(31), ""},
 		{"nested 100 deep", nested(100), noObject},
 		{"spaces", "  ", noObject},
@@ -115,7 +124,7 @@ func TestProfileClaims(t *testing.T) {
 }
 
 func TestReservedClaimsAreRefused(t *testing.T) {
-	for _, must := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "act", "may_act", "cnf",
+	for _, must := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "act", "may_act", "cnf", "scp", "authorization_details",
 		"token_type", "user_id", "sid", "is_superuser", "acr", "amr", "auth_time"} {
 		if !slices.Contains(users.ReservedClaims, must) {
 			t.Errorf("%s is not reserved", must)

@@ -202,7 +202,7 @@ func TestPasswordRulesDoNotHoldForLogins(t *testing.T) {
 func TestPasswordRulesDoNotHoldForImports(t *testing.T) {
 	f := withLength(t, 15)
 	outcome, err := f.Import(t.Context(), users.Entry{Name: "kyoko", Hash: pbkdf2Hash("kyoko", 10)}, users.ImportRules{})
-	if err != nil || outcome != users.Created {
+	if err != nil || outcome.Outcome != users.Created {
 		t.Fatal(outcome, err)
 	}
 	for range 2 {

@@ -23,7 +23,8 @@ type User struct {
 	Created         time.Time
 	PasswordChanged time.Time
 	// Epoch counts what ends the account's sessions: a new password, or being
-	// disabled. A session that began in an earlier epoch is over.
+	// disabled. A session that began in an earlier epoch is over. It begins at 0, or with
+	// the time for an account that was imported with its ID.
 	Epoch uint64
 	// Version counts the updates of this record; see Store.UpdateUser.
 	Version uint64

@@ -21,9 +21,6 @@ var deviations = map[string]map[int]string{
 		346: "valid PS256, but the key is for RS256: one key, one algorithm (RFC 8725bis §3.1)",
 		350: "as 346",
 	},
-	"json_web_key_test.json": {
-		7: "a key with the ROCA weakness is accepted: its issuer's own keys are trusted not to be",
-	},
 }
 
 // unsupported is true of groups whose key is for an algorithm that is never

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -179,8 +180,8 @@ func clientsSecretCommand(a *app) *cobra.Command {
 		Use:   "secret ID",
 		Short: "Make a client another secret and print it, this once",
 		Long: `Make a client another secret. The one before stays in force, so that the client can
-change over without an outage; --only ends it at once. At most two are in force. --key replaces
-secrets and keys by the public keys of a file.`,
+change over without an outage; --only ends it at once. At most two are in force: a third
+ends the oldest. --key replaces secrets and keys by the public keys of a file.`,
 		Args: oneArgument("client id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if only && keyFile != "" {
@@ -199,8 +200,7 @@ secrets and keys by the public keys of a file.`,
 					fmt.Fprintf(w, "client %s authenticates with the new keys; what it had before is in force no more\n", made.Client.ID)
 					return
 				}
-				fmt.Fprintf(w, "a secret for client %s, shown this once; %s in force:\n%s\n",
-					made.Client.ID, plural(len(made.Client.Secrets), "is", "are"), made.Secret)
+				fmt.Fprintf(w, "a secret for client %s, shown this once; %s:\n%s\n", made.Client.ID, stillInForce(made.Client.Secrets), made.Secret)
 			})
 		},
 	}
@@ -222,4 +222,13 @@ func clientsRemoveCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+}
+
+// stillInForce says which of a client's secrets work, the newest being the last: an
+// operator who makes a third must see that the first has ended.
+func stillInForce(made []time.Time) string {
+	if len(made) < 2 {
+		return "it alone is in force"
+	}
+	return fmt.Sprintf("it and the one of %s are in force, none before", clock(made[len(made)-2]))
 }

@@ -36,6 +36,8 @@ type openOptions struct {
 	config *configs.Config
 	log    *slog.Logger
 	now    func() time.Time // the clock; nil means time.Now
+	// elapsed is the clock that nobody sets; see keystore.Options.
+	elapsed func() time.Duration
 	// wait is how long another process may take to let go of the database.
 	wait time.Duration
 	// stored leaves the keys under the policy that the last server stored with
@@ -80,11 +82,11 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
-	sealing, err := keystore.OpenSealingKey(cfg.SealKeyPath(), len(ring.Keys) == 0 && !opts.stored)
+	sealing, err := keystore.SettleSealingKey(cfg.SealKeyPath(), ring, len(ring.Keys) == 0 && !opts.stored, log)
 	if err != nil {
 		return err
 	}
-	keys := keystore.Options{Store: d.store, Sealing: sealing, Now: d.now, Log: log}
+	keys := keystore.Options{Store: d.store, Sealing: sealing, Now: d.now, Elapsed: opts.elapsed, Log: log}
 	if !opts.stored {
 		policy := keyPolicy(cfg)
 		keys.Policy = &policy
@@ -92,7 +94,11 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if d.keys, err = keystore.Open(ctx, keys); err != nil {
 		return err
 	}
-	if d.users, err = users.New(users.Options{Store: d.store, Params: hashParams(cfg), Now: d.now, DecoyKey: sealing.Derive("decoys")}); err != nil {
+	decoys, err := d.store.DecoyKey(ctx)
+	if err != nil {
+		return err
+	}
+	if d.users, err = users.New(users.Options{Store: d.store, Params: hashParams(cfg), Now: d.now, DecoyKey: decoys}); err != nil {
 		return err
 	}
 	d.limits = throttle.New(throttleRules(cfg), d.now)
@@ -104,6 +110,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	return nil
 }
 
+// operator has no Live: that of a server has.
 func (d *domains) operator() *control.Operator {
 	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Now: d.now}
 }
@@ -120,8 +127,12 @@ func (d *domains) ready(ctx context.Context) error {
 }
 
 // apply puts the reloadable settings of cfg in force: the keys learn of longer
-// lifetimes before any token has them.
+// lifetimes before any token has them. A sealing key that a restart could not open is
+// to be seen now.
 func (d *domains) apply(ctx context.Context, cfg *configs.Config) error {
+	if err := d.keys.CheckSealingKey(); err != nil {
+		return err
+	}
 	if err := d.keys.SetPolicy(ctx, keyPolicy(cfg)); err != nil {
 		return err
 	}

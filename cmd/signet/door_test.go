@@ -39,6 +39,7 @@ var operatorCommands = []struct {
 	stdin string
 	exit  int
 	want  string // in the output, as a table; of refused commands in any form
+	live  bool   // a running server knows more
 }{
 	{args: "users add kyoko --password-stdin", stdin: doorPassword, exit: 1, want: `signet: users add: "kyoko": a user with this name exists already`},
 	{args: "users add mori --password-stdin", stdin: otherPassword, want: "added mori, sub <sub>; the account can log in now"},
@@ -65,7 +66,8 @@ var operatorCommands = []struct {
 	{args: "token inspect $ACCESS", want: "valid   no: the session has ended"},
 	{args: "token inspect a.b", exit: 1, want: "signet: token inspect: "},
 	{args: "keys list", want: "signs, since <time>"},
-	{args: "keys show $KID", want: "sealed in the database"},
+	{args: "keys show $KID", want: "sealed in the database", live: true},
+	{args: "keys consumers all", exit: 2, want: `"all" is not a command or an argument here`},
 	{args: "keys show nothing", exit: 1, want: `signet: keys show: no such key: "nothing"`},
 	{args: "keys rotate --dry-run", want: "plan only; nothing was changed"},
 	{args: "keys rotate --in 1m", exit: 1, want: "too soon for the caches that hold the key set"},
@@ -78,7 +80,7 @@ var operatorCommands = []struct {
 	{args: "keys revoke $KID --dry-run", want: "plan only; nothing was changed"},
 	{args: "keys revoke $KID", want: "0 sessions ended whose refresh token it had signed"},
 	{args: "keys revoke $KID", exit: 1, want: "the key is revoked already: <kid>, since <time>"},
-	{args: "keys show $KID", want: "destroyed"},
+	{args: "keys show $KID", want: "destroyed", live: true},
 	{args: "keys list", want: "revoked <time>"},
 	{args: "jwks", want: `"kty":"EC"`},
 	{args: "sessions end --all", want: "0 sessions ended"},
@@ -100,10 +102,10 @@ var operatorCommands = []struct {
 	{args: "clients show billing", want: "ES384"},
 	{args: "clients show payroll", exit: 1, want: "try: signet clients list"},
 	{args: "clients show", exit: 2, want: "it takes one argument, the client id"},
-	{args: "clients secret billing", want: "a secret for client billing, shown this once; 2 are in force:\n<kid>"},
-	{args: "clients secret billing", want: "2 are in force"},
+	{args: "clients secret billing", want: "a secret for client billing, shown this once; it and the one of "},
+	{args: "clients secret billing", want: "are in force, none before:\n<kid>"},
 	{args: "clients show billing", want: "secret of  <time>\nsecret of  <time>"},
-	{args: "clients secret billing --only", want: "1 is in force"},
+	{args: "clients secret billing --only", want: "it alone is in force"},
 	{args: "clients secret payroll", exit: 1, want: `signet: clients secret: "payroll": no such client`},
 	{args: "clients secret billing --now", exit: 2, want: "unknown flag: --now"},
 	{args: "clients remove billing", want: "removed client billing; tokens that are out verify until they expire"},
@@ -127,7 +129,7 @@ func TestOutputIsTheSameThroughBothDoors(t *testing.T) {
 				t.Fatalf("%d and %d results", len(remote), len(local))
 			}
 			for i, c := range operatorCommands {
-				if remote[i] != local[i] {
+				if remote[i] != local[i] && !c.live {
 					t.Errorf("%s: with a server\n%s\nwithout\n%s", c.args, remote[i], local[i])
 				}
 			}

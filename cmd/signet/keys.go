@@ -15,8 +15,9 @@ import (
 )
 
 func keysCommand(a *app) *cobra.Command {
-	return group("keys", "List, export, rotate and revoke the signing keys",
-		keysListCommand(a), keysShowCommand(a), keysExportCommand(a), keysRotateCommand(a), keysRevokeCommand(a))
+	return group("keys", "List, export, rotate and revoke the signing keys; see who has them",
+		keysListCommand(a), keysShowCommand(a), keysConsumersCommand(a), keysExportCommand(a), keysRotateCommand(a), keysRevokeCommand(a),
+		keysImportCommand(a), keysResealCommand(a), keysResumeCommand(a))
 }
 
 func keysListCommand(a *app) *cobra.Command {
@@ -33,6 +34,7 @@ func keysListCommand(a *app) *cobra.Command {
 						row(k.Alg, k.State, k.KID, nextOf(k, list.Now))
 					}
 				})
+				writeSchedule(w, list.Schedule)
 			})
 		},
 	}
@@ -59,9 +61,9 @@ func nextOf(k keystore.Info, now time.Time) string {
 
 func keysShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "show KID", Short: "Show the life of a key", Args: oneArgument("kid of a key (signet keys list)"),
+		Use: "show KID", Short: "Show the life of a key, and who uses it", Args: oneArgument("kid of a key (signet keys list)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := do(cmd.Context(), a, control.ShowKey, control.KeyID{KID: args[0]})
+			k, err := showKey(cmd.Context(), a, args[0])
 			if err != nil {
 				return err
 			}
@@ -80,6 +82,7 @@ func keysShowCommand(a *app) *cobra.Command {
 					row("published until", clock(k.PublishedUntil))
 					row("verifies refresh tokens until", clock(k.KeptUntil))
 					row("revoked", clock(k.Revoked))
+					writeUse(k, row)
 				})
 			})
 		},
@@ -108,6 +111,13 @@ old key signs until then and stays published until its last token has expired.`,
 			return usageError{errors.New("--in takes a time that is longer than nothing; --now is for at once")}
 		}
 		request.In, request.Alg = time.Duration(*ahead), algorithm(request.Alg)
+		if request.DryRun {
+			plan, err := planRotation(cmd.Context(), a, request)
+			if err != nil {
+				return err
+			}
+			return a.print(plan, func(w io.Writer) { writeRotationPlan(w, plan, request.Now) })
+		}
 		rotated, err := do(cmd.Context(), a, control.RotateKeys, request)
 		if err != nil {
 			return err
@@ -160,7 +170,7 @@ func beginning(k keystore.Info, now time.Time) string {
 func pad(s string) string { return fmt.Sprintf("%*s", len(s), "") }
 
 func keysRevokeCommand(a *app) *cobra.Command {
-	var dryRun bool
+	var request control.Revocation
 	cmd := &cobra.Command{
 		Use:   "revoke KID",
 		Short: "Take a leaked key out of use now",
@@ -170,18 +180,32 @@ signed end. Services go on trusting a revoked key until they fetch the key set
 again: the command prints which kinds do so when.`,
 		Args: oneArgument("kid of a key (signet keys list)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			revoked, err := do(cmd.Context(), a, control.RevokeKey, control.Revocation{KID: args[0], DryRun: dryRun})
+			request.KID = args[0]
+			if request.DryRun {
+				plan, err := planRevocation(cmd.Context(), a, request)
+				if err != nil {
+					return err
+				}
+				return a.print(plan, func(w io.Writer) { writeRevocationPlan(w, plan) })
+			}
+			revoked, err := do(cmd.Context(), a, control.RevokeKey, request)
 			if err != nil {
 				return err
 			}
 			return a.print(revoked, func(w io.Writer) { writeRevoked(w, revoked) })
 		},
 	}
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show the plan and change nothing")
+	cmd.Flags().BoolVar(&request.DryRun, "dry-run", false, "show the plan and change nothing")
 	return cmd
 }
 
 func writeRevoked(w io.Writer, r control.RevokedKey) {
+	writeRevokedKeys(w, r)
+	fmt.Fprintf(w, "%s ended whose refresh token it had signed\n", plural(r.SessionsEnded, "session", "sessions"))
+	writeRevokedElsewhere(w, r.Now, 0)
+}
+
+func writeRevokedKeys(w io.Writer, r control.RevokedKey) {
 	if r.DryRun {
 		fmt.Fprintln(w, "plan only; nothing was changed, and the kid of the new key will be another")
 	}
@@ -191,35 +215,7 @@ func writeRevoked(w io.Writer, r control.RevokedKey) {
 		fmt.Fprintf(w, "%s  key %s, active until now, signs no more and stays published until %s\n",
 			pad(r.Old.Alg), s.KID, clock(s.PublishedUntil))
 	}
-	if !r.DryRun {
-		fmt.Fprintf(w, "%s ended whose refresh token it had signed\n", plural(r.SessionsEnded, "session", "sessions"))
-	}
-	fmt.Fprint(w, revokedElsewhere)
 }
-
-// revokedElsewhere is what common clients do about a key that has left the set.
-// The times are those of their own caches; Signet cannot shorten them.
-const revokedElsewhere = `
-Services accept tokens of the revoked key until they fetch the key set again. Most do
-so at the first token of the new key, or else after
-  jwks_max_age     signet/verify
-  a minute         get-jwks
-  5 minutes        PyJWT, simplejwt with JWK_URL, oauth4webapi, Spring, Nimbus
-  10 minutes       jose, express-oauth2-jwt-bearer, Quarkus
-  an hour          mod_auth_openidc, keyfunc, SmallRye
-  24 hours         mod_oauth2, Microsoft.IdentityModel
-  never            go-oidc, HashiCorp cap and Vault, zitadel/oidc, aws-jwt-verify
-For up to 30 s after a fetch jose and PyJWT, and for 60 s oauth4webapi, refuse the new key.
-These do not look for it, and accept the revoked one and refuse the new one for
-  jwks_max_age     Kubernetes API server
-  10 minutes       Envoy
-  20 minutes       jwx, Istio
-These keep the revoked one, whatever they fetch, for
-  10 minutes       jwks-rsa
-  an hour          AWS API Gateway
-  until a restart  HAProxy (or a reload), fastify-jwt-jwks, PyJWT with cache_keys
-Restart those that must not wait.
-`
 
 // duration is a flag in the text form of the configuration: 24h, 30d.
 type duration time.Duration

@@ -11,6 +11,7 @@ import (
 
 	"signet/configs"
 	"signet/internal/control"
+	"signet/issuer"
 )
 
 // Exit codes: done, refused or failed, wrong use.
@@ -139,7 +140,7 @@ func (a *app) checkOutput() error {
 
 // load reads the configuration that the flags, the environment and the file make.
 func (a *app) load(flags map[string]string) (*configs.Config, error) {
-	return configs.Load(configs.Sources{Path: a.config(), Env: a.env, Flags: flags})
+	return configs.Load(configs.Sources{Path: a.config(), Env: a.env, Flags: flags, Claim: issuer.MayInclude})
 }
 
 func (a *app) config() string {

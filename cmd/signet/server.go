@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"signet/configs"
+	"signet/internal/consumers"
 	"signet/internal/control"
 	"signet/internal/store/boltstore"
 	"signet/internal/web"
@@ -33,6 +34,8 @@ type serverOptions struct {
 	Level *slog.LevelVar
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Elapsed is the clock that nobody sets; see keystore.Options.
+	Elapsed func() time.Duration
 }
 
 // server is one running issuer: listening from newServer on, answering in run.
@@ -41,6 +44,7 @@ type server struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	domains  *domains
+	fetched  *consumers.Table // by whom the key set was
 	listener net.Listener
 	http     *http.Server
 	ops      *opsServer // nil if there is none
@@ -50,7 +54,7 @@ type server struct {
 // newServer takes the address first and the data directory then, so that a
 // server that cannot listen leaves nothing behind.
 func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
-	s := &server{cfg: opts.Config, log: opts.Log, level: opts.Level}
+	s := &server{cfg: opts.Config, log: opts.Log, level: opts.Level, fetched: consumers.New()}
 	trusted, err := clientaddr.ParsePrefixes(s.cfg.Proxies.Trusted)
 	if err != nil {
 		return nil, err
@@ -61,7 +65,7 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	if s.ops, err = listenOps(s.cfg.OpsListen); err != nil {
 		return nil, errors.Join(err, s.listener.Close())
 	}
-	if err := s.open(ctx, opts.Now); err != nil {
+	if err := s.open(ctx, opts); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.ops.Close())
 	}
 	s.ops.serves(s.domains.users, s.log)
@@ -72,6 +76,7 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		Issuer:  s.domains.issuer, SimpleJWT: s.cfg.Dialects.SimpleJWT,
 		OAuth: &oauth.Server{Issuer: s.domains.issuer, Clients: s.domains.clients, Now: opts.Now}, Clients: s.domains.clients,
 		Keys: s.domains.keys, MaxAge: func() time.Duration { return s.domains.keys.Policy().JWKSMaxAge },
+		Consumers:   s.fetched,
 		Ready:       s.domains.ready,
 		Unavailable: storageFailed,
 		Now:         opts.Now, Log: s.log,
@@ -83,11 +88,11 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	return s, nil
 }
 
-func (s *server) open(ctx context.Context, now func() time.Time) (err error) {
+func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 	if err := makeDataDir(s.cfg.Data); err != nil {
 		return err
 	}
-	opts := openOptions{config: s.cfg, log: s.log, now: now, wait: doorTimeout}
+	opts := openOptions{config: s.cfg, log: s.log, now: from.Now, elapsed: from.Elapsed, wait: doorTimeout}
 	if running, err := control.Dial(ctx, s.cfg.SocketPath()); err == nil {
 		running.Close()
 		opts.wait = pollDatabase // another server holds the database, not a command
@@ -95,7 +100,9 @@ func (s *server) open(ctx context.Context, now func() time.Time) (err error) {
 	if s.domains, err = openDomains(ctx, opts); err != nil {
 		return err
 	}
-	if s.control, err = control.Listen(s.cfg.SocketPath(), s.domains.operator(), s.log); err != nil {
+	operator := s.domains.operator()
+	operator.Watch(s.fetched)
+	if s.control, err = control.Listen(s.cfg.SocketPath(), operator, s.log); err != nil {
 		return errors.Join(err, s.domains.store.Close())
 	}
 	return nil

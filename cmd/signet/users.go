@@ -45,6 +45,7 @@ func usersAddCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		a.warnOf("users add", u)
 		return a.print(u, func(w io.Writer) {
 			fmt.Fprintf(w, "added %s, sub %s; the account can log in now\n", u.Name, u.ID)
 		})
@@ -193,9 +194,13 @@ func (a *app) prompt(file *os.File, text string) (string, error) {
 // readPasswordLine takes the first line, without its end. It reads more than the
 // longest password and a line end, so that a longer one is refused and never cut.
 func readPasswordLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, users.MaxPasswordBytes+3)).ReadString('\n')
+	in := bufio.NewReader(io.LimitReader(r, users.MaxPasswordBytes+3))
+	line, err := in.ReadString('\n')
 	if err != nil && err != io.EOF {
 		return "", fmt.Errorf("read the password: %w", err)
+	}
+	if in.Buffered() > 0 { // a program's password with a line break would be stored cut
+		return "", errors.New("standard input has more than one line, and a password is one")
 	}
 	password := strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 	return password, users.CheckPassword(password)

@@ -39,7 +39,7 @@ and hashes of other systems are replaced at the first login. The file is one of
   django  manage.py dumpdata auth.user auth.group auth.permission contenttypes
   csv     with a header: username, password (the hash), user_id, email, first_name, last_name,
           is_active, is_staff, is_superuser, groups and permissions (separated by ;), claims
-          (a JSON object), date_joined
+          (a JSON object), date_joined; in double quotes what has a comma, as argon2 hashes do
   jsonl   what signet users export has written
 
 Accounts that are there already are left alone; --update takes over all but their passwords,
@@ -116,6 +116,9 @@ type importTotal struct {
 	RefusedFile string   `json:"refused_file,omitempty"`
 	Foreign     int      `json:"foreign_hashes"`
 	Warnings    []string `json:"warnings,omitempty"`
+	TooLong     int      `json:"too_long"` // accounts that cannot log in as they are
+
+	tooLong string // the first of them, and why
 }
 
 func (t *importTotal) add(answer control.Imported) {
@@ -279,6 +282,9 @@ func (r *importRun) send(ctx context.Context, b *batch) error {
 			if result.Refusal != "" {
 				b.refused = append(b.refused, refusal{b.rows[i].Line, b.rows[i].Name, result.Refusal})
 			}
+			if result.Warning != "" {
+				r.total.warn(b.rows[i].Name, result.Warning)
+			}
 		}
 		r.total.add(answer)
 	}
@@ -303,6 +309,10 @@ func (r *importRun) report() error {
 	t := &r.total
 	if t.Refused > 0 {
 		t.RefusedFile = r.opts.refused
+	}
+	if t.TooLong > 0 {
+		t.Warnings = append(t.Warnings, fmt.Sprintf("%s more to say than a token takes; %s",
+			plural(t.TooLong, "account has", "accounts have"), t.tooLong))
 	}
 	for _, warning := range t.Warnings {
 		fmt.Fprintf(r.app.err, "signet: users import: warning: %s\n", warning)
@@ -336,6 +346,13 @@ func (t *importTotal) table(w io.Writer) {
 	}
 	if t.Differ > 0 {
 		fmt.Fprintf(w, "%s unlike the file %s left alone; --update takes over what the file says\n", grouped(t.Differ), t.were(t.Differ))
+	}
+}
+
+// warn counts an account that cannot log in, and keeps the first.
+func (t *importTotal) warn(name, why string) {
+	if t.TooLong++; t.TooLong == 1 {
+		t.tooLong = fmt.Sprintf("%q: %s", name, why)
 	}
 }
 

@@ -75,11 +75,19 @@ as it is; an empty value clears it.
 		if err != nil {
 			return err
 		}
+		a.warnOf("users set", u)
 		return a.print(u, func(w io.Writer) {
 			fmt.Fprintf(w, "changed %s; its next token says so\n", u.Name)
 		})
 	}
 	return cmd
+}
+
+// warnOf tells why an account cannot log in as it is.
+func (a *app) warnOf(what string, u control.User) {
+	if u.Warning != "" {
+		fmt.Fprintf(a.err, "signet: %s: warning: %s: %s\n", what, u.Name, u.Warning)
+	}
 }
 
 // profileFlags are those that make a profile.

@@ -41,11 +41,13 @@ func hint(err error) string {
 		return "signet users list  # shows the accounts"
 	case errors.Is(err, oauth.ErrNoClient), errors.Is(err, oauth.ErrClientExists):
 		return "signet clients list  # shows the clients"
+	case errors.Is(err, errNotLive):
+		return "signet serve"
 	case errors.Is(err, errNoSession):
 		return "signet sessions list  # shows the sessions"
 	case errors.As(err, &busy):
 		return "try again in a moment"
 	default:
-		return ""
+		return keyHint(err)
 	}
 }

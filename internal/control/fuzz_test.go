@@ -87,6 +87,12 @@ func harmless(t *testing.T, name string, request []byte) []byte {
 	case RevokeKey.name:
 		var in Revocation
 		return dry(&in, &in.DryRun)
+	case ImportKey.name:
+		var in KeyImport
+		return dry(&in, &in.DryRun)
+	case ResealKeys.name, ResumeKeys.name:
+		var in DryRun
+		return dry(&in, &in.DryRun)
 	}
 	return request
 }

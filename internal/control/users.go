@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"signet/internal/userfile"
+	"signet/issuer"
 	"signet/users"
 )
 
@@ -28,6 +30,8 @@ type User struct {
 	// HashKind is the scheme and the cost of the password's hash, or NoHash; empty
 	// where it was not asked for.
 	HashKind string `json:"hash_kind,omitempty"`
+	// Warning says why the account cannot log in as it is.
+	Warning string `json:"warning,omitempty"`
 }
 
 // NoHash stands for the kind of hash of an account without a password.
@@ -160,12 +164,33 @@ func (o *Operator) addUser(ctx context.Context, in Credentials) (User, error) {
 	var p users.Profile
 	in.Profile.apply(&p)
 	u, err := o.Users.Create(ctx, in.Name, in.Password, p)
-	return viewUser(u), err
+	return o.viewWarned(u), err
 }
 
 func (o *Operator) setProfile(ctx context.Context, in ProfileRequest) (User, error) {
 	u, err := o.Users.SetProfile(ctx, in.Name, in.Change.apply)
-	return viewUser(u), err
+	return o.viewWarned(u), err
+}
+
+// viewWarned is viewUser with a warning if the account has more to say than a token
+// takes: otherwise its next login would be the first to tell.
+func (o *Operator) viewWarned(u users.User) User {
+	view := viewUser(u)
+	view.Warning = o.tooLong(u)
+	return view
+}
+
+// worthALook is how much of a profile, in bytes, may come near tokens.max_bytes.
+const worthALook = 1 << 10
+
+func (o *Operator) tooLong(u users.User) string {
+	if len(strings.Join(u.Groups, ""))+len(strings.Join(u.Permissions, ""))+len(u.Claims) < worthALook {
+		return ""
+	}
+	if long, ok := errors.AsType[*issuer.TooLongError](o.Issuer.CheckLength(u)); ok {
+		return "it cannot log in: " + long.Error() + "; shorten its profile, or leave parts out with claims.include"
+	}
+	return ""
 }
 
 func (o *Operator) listUsers(ctx context.Context, in UserQuery) (UserList, error) {
@@ -252,6 +277,8 @@ const (
 type ImportResult struct {
 	Outcome users.Outcome `json:"outcome,omitempty"`
 	Refusal string        `json:"refusal,omitempty"`
+	// Warning says why the account cannot log in as it is.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Imported has a result for each row, in their order.
@@ -323,7 +350,11 @@ func (o *Operator) importUser(ctx context.Context, row userfile.Account, rules u
 			return ImportResult{Refusal: withoutName(err.Error(), row.Name)}, nil
 		}
 	}
-	return ImportResult{Outcome: outcome}, err
+	result := ImportResult{Outcome: outcome}
+	if outcome == users.Created || outcome == users.Updated {
+		result.Warning = o.tooLong(users.User{ID: rand.Text(), Profile: entry.Profile})
+	}
+	return result, err
 }
 
 // withoutName takes the name from the beginning of a sentence that is told beside it.

@@ -3,6 +3,7 @@ package throttle_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type modelTry struct {
 	rules         throttle.Rules
 	exempts       bool
 	before, after map[string]tally
+	raised        map[string]bool
 }
 
 func (m *model) wait(free int, of tally) time.Duration {
@@ -43,21 +45,25 @@ func (m *model) wait(free int, of tally) time.Duration {
 }
 
 // charge forgets one failure for each MaxWait after the wait, and adds one, up to
-// the first at which the wait is the longest.
-func (m *model) charge(free int, of tally, now time.Duration) tally {
+// the first at which the wait is the longest; raised says whether that was not reached.
+func (m *model) charge(free int, of tally, now time.Duration) (_ tally, raised bool) {
 	for t := of.last + m.wait(free, of) + m.rules.MaxWait; t <= now && of.failures > 0; t += m.rules.MaxWait {
 		of.failures--
 	}
+	forgot := of.failures
 	of.failures++
 	for m.wait(free, tally{failures: of.failures - 1}) == m.rules.MaxWait {
 		of.failures--
 	}
-	return tally{of.failures, now}
+	return tally{of.failures, now}, of.failures > forgot
 }
 
 // frees are the rules that count a try, by counter.
 func (m *model) frees(t *modelTry, known bool) map[string]int {
 	frees := map[string]int{"address " + t.net: m.rules.Address}
+	if site := siteOf(t.net); site != "" {
+		frees[site] = 16 * m.rules.Address
+	}
 	if t.name != "" {
 		frees["pair "+t.name+" "+t.net] = m.rules.Pair
 		if !known {
@@ -72,15 +78,30 @@ func (m *model) frees(t *modelTry, known bool) map[string]int {
 	return frees
 }
 
+// siteOf is the counter of an IPv6 address's /48.
+func siteOf(net string) string {
+	a, err := netip.ParseAddr(net)
+	if err != nil || a.Is4() {
+		return ""
+	}
+	return "site " + netip.PrefixFrom(a, 48).Masked().String()
+}
+
+// ofAddress are the counters that one good account must not clear, and that do not
+// hold who was proved there.
+func ofAddress(key string) bool {
+	return strings.HasPrefix(key, "address ") || strings.HasPrefix(key, "site ")
+}
+
 func (m *model) begin(name, net string, now time.Duration) (*modelTry, time.Duration) {
-	t := &modelTry{name: name, net: net, rules: m.rules, before: map[string]tally{}, after: map[string]tally{}}
+	t := &modelTry{name: name, net: net, rules: m.rules, before: map[string]tally{}, after: map[string]tally{}, raised: map[string]bool{}}
 	t.exempts = name != "" && net != "" && m.rules.Pair > 0
 	at, ok := m.proved[name+" "+net]
 	known := t.exempts && ok && now-at <= 30*24*time.Hour
 	frees := m.frees(t, known)
 	var wait time.Duration
 	for key, free := range frees {
-		if c, ok := m.counters[key]; ok && !(known && key == "address "+net) {
+		if c, ok := m.counters[key]; ok && !(known && ofAddress(key)) {
 			wait = max(wait, c.last+m.wait(free, c)-now)
 		}
 	}
@@ -89,7 +110,7 @@ func (m *model) begin(name, net string, now time.Duration) (*modelTry, time.Dura
 	}
 	for key, free := range frees {
 		t.before[key] = m.counters[key]
-		t.after[key] = m.charge(free, m.counters[key], now)
+		t.after[key], t.raised[key] = m.charge(free, m.counters[key], now)
 		m.counters[key] = t.after[key]
 	}
 	return t, 0
@@ -99,11 +120,11 @@ func (m *model) end(t *modelTry, o throttle.Outcome, now time.Duration) {
 	for key := range t.after {
 		switch {
 		case o == throttle.Failed:
-		case o == throttle.Proved && key != "address "+t.net:
+		case o == throttle.Proved && !ofAddress(key):
 			delete(m.counters, key)
 		case m.counters[key] == t.after[key]:
 			m.counters[key] = t.before[key]
-		default:
+		case t.raised[key]:
 			c := m.counters[key]
 			c.failures = max(0, c.failures-1)
 			m.counters[key] = c
@@ -143,7 +164,7 @@ func TestLimiterIsItsModel(t *testing.T) {
 		}
 		begin := func(t *rapid.T) {
 			name := rapid.SampledFrom([]string{"kyoko", "pierre", "ada", ""}).Draw(t, "name")
-			net := rapid.SampledFrom([]string{"192.0.2.1", "2001:db8::", "198.51.100.7", ""}).Draw(t, "address")
+			net := rapid.SampledFrom([]string{"192.0.2.1", "2001:db8::", "2001:db8:0:1::", "2001:db8:1::", "198.51.100.7", ""}).Draw(t, "address")
 			from, _ := netip.ParseAddr(net)
 			done, wait := l.Begin(name, from)
 			try, want := m.begin(name, net, time.Duration(c.Load()))

@@ -13,11 +13,12 @@ const (
 	sets   = 16 // in a block, which is allocated when one of its slots is first used
 )
 
-// slots of all shards: 54 MiB when every block is in use.
+// slots of all shards: 57 MiB when every block is in use.
 const (
 	pairSlots    = 1 << 20
 	addressSlots = 1 << 19
 	accountSlots = 1 << 19
+	siteSlots    = 1 << 17
 	knownSlots   = 1 << 18
 )
 
@@ -39,6 +40,7 @@ func (s *shard) init() {
 	s.counters[pair] = newTable[counter](pairSlots)
 	s.counters[address] = newTable[counter](addressSlots)
 	s.counters[account] = newTable[counter](accountSlots)
+	s.counters[site] = newTable[counter](siteSlots)
 	s.known = known{newTable[proof](knownSlots)}
 }
 

@@ -1,8 +1,8 @@
 // Package throttle says who may try a password now.
 //
 // Start at [Limiter.Begin]. Failures are counted by account and address together
-// (the pair), by address over all accounts (stolen lists), and by account over all
-// addresses (a distributed guess). After its free failures each further one doubles
+// (the pair), by address over all accounts (stolen lists), by the site that an IPv6
+// address is of, and by account over all addresses (a distributed guess). After its free failures each further one doubles
 // a counter's wait, from a second to MaxWait. Then a counter forgets one failure for
 // each MaxWait without another, so that in a time t no pattern of tries gets more than
 // free + log2(MaxWait in seconds) rounded up + 1 + t/MaxWait of them past a counter.
@@ -19,6 +19,10 @@
 // distributed guess nor a neighbour behind the same NAT keeps the owner out. Who can
 // still be delayed, by MaxWait at a time: an owner at a new address while others guess,
 // and one whose neighbour guesses the same account. Proofs end with the process.
+//
+// The exemption tells something: whoever shares an address with others, and lets it
+// wait, learns by the tries that pass which accounts were proved from there. Clients
+// behind a proxy that is not trusted all share one.
 //
 // Storage is bounded whatever is sent (table.go). Keys are hashes under a random
 // seed: names are not kept, and nobody can aim at another's slot.
@@ -79,6 +83,7 @@ func (l *Limiter) SetRules(r Rules) {
 		pair:    newRule(r.Pair, r.MaxWait),
 		address: newRule(r.Address, r.MaxWait),
 		account: newRule(r.Account, r.MaxWait),
+		site:    newRule(r.Address*siteShare, r.MaxWait),
 	})
 }
 
@@ -113,6 +118,17 @@ func network(a netip.Addr) netip.Addr {
 	if !a.Is6() {
 		return a
 	}
-	p, _ := a.Prefix(64) // drops the zone
+	return prefix(a, 64)
+}
+
+// Whoever has one /64 may have a /48 of them (RFC 6177 §2): failures from there count
+// together too, and so many times those of an address are free.
+const (
+	siteBits  = 48
+	siteShare = 16
+)
+
+func prefix(a netip.Addr, bits int) netip.Addr {
+	p, _ := a.Prefix(bits) // drops the zone
 	return p.Addr()
 }

@@ -282,6 +282,34 @@ func TestOneGoodAccountBuysNoTries(t *testing.T) {
 	}
 }
 
+// TestParallelLoginsBuyNoTries: logins that overlap where the address's count is at its
+// ceiling take back no more than they added.
+func TestParallelLoginsBuyNoTries(t *testing.T) {
+	for _, outcome := range []throttle.Outcome{throttle.Proved, throttle.Void} {
+		l, c := newLimiter(defaults)
+		own := []string{"mallory", "mary", "max", "moe"}
+		for _, name := range own {
+			end(l, name, host(1), throttle.Proved)
+		}
+		exhaust(t, l, c, "", always(host(1)))
+		var open []func(throttle.Outcome)
+		for i := range 20 {
+			c.advance(1)
+			done, wait := l.Begin(own[i%4], host(1))
+			if wait != 0 {
+				t.Fatalf("login %d of a known account: refused for %s", i, wait)
+			}
+			open = append(open, done)
+		}
+		for _, done := range open {
+			done(outcome)
+		}
+		if wait := fail(l, "victim", host(1)); wait.Round(time.Second) != 15*time.Minute {
+			t.Errorf("outcome %d: a guess after it waits %s, want 15m", outcome, wait)
+		}
+	}
+}
+
 func TestVoidTakesTheChargeBack(t *testing.T) {
 	l, c := newLimiter(defaults)
 	for i := range 1000 {
@@ -539,4 +567,40 @@ func BenchmarkTry(b *testing.B) {
 			}
 		})
 	})
+}
+
+// TestOneSiteIsNotThousandsOfAddresses: whoever has a /48 of IPv6 has 65,536 networks,
+// and still not that many free tries.
+func TestOneSiteIsNotThousandsOfAddresses(t *testing.T) {
+	l, c := newLimiter(defaults)
+	tryAll := func(third byte) (passed int) {
+		for i := range 2000 {
+			from := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, third, byte(i >> 8), byte(i)})
+			if fail(l, fmt.Sprintf("user%d", i), from) == 0 {
+				passed++
+			}
+		}
+		return passed
+	}
+	if got := tryAll(1); got != 16*defaults.Address {
+		t.Errorf("%d tries passed from one /48, want %d", got, 16*defaults.Address)
+	}
+	if wait := fail(l, "kyoko", netip.MustParseAddr("2001:db8:2::1")); wait != 0 {
+		t.Errorf("the next /48 waits %v", wait)
+	}
+	if got := tryAll(1); got != 0 {
+		t.Errorf("%d more passed at once", got)
+	}
+	c.advance(24 * time.Hour)
+	if got := tryAll(1); got < 90 || got > 110 {
+		t.Errorf("%d passed a day later, want some 96", got)
+	}
+	// An owner who was proved there is held by none of this.
+	home := netip.MustParseAddr("2001:db8:1:ffff::1")
+	c.advance(30 * 24 * time.Hour)
+	end(l, "kyoko", home, throttle.Proved)
+	tryAll(1)
+	if wait := fail(l, "kyoko", home); wait != 0 {
+		t.Errorf("the owner waits %v", wait)
+	}
 }

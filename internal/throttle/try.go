@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// kind is one of the three counters.
+// kind is one of the four counters.
 type kind uint8
 
 const (
 	pair kind = iota
 	address
 	account
+	site
 	kinds
 )
 
@@ -27,13 +28,17 @@ type try struct {
 	keys    keys
 	named   bool // the account's counters count
 	placed  bool // the address is one client's, not that of all unknown ones
+	sited   bool // the address is one of many that its owner may have
 	known   bool // the account was proved from this address lately
 	ended   bool
 	charged [kinds]charge
 }
 
 // charge is a counter before and after a try was added.
-type charge struct{ before, after counter }
+type charge struct {
+	before, after counter
+	raised        bool // not where the count was at its ceiling already
+}
 
 func (l *Limiter) newTry(name string, from netip.Addr) *try {
 	type key struct {
@@ -44,6 +49,10 @@ func (l *Limiter) newTry(name string, from netip.Addr) *try {
 	net := network(from)
 	t := &try{limiter: l, rules: *l.rules.Load(), named: name != "", placed: net.IsValid()}
 	t.keys[address] = maphash.Comparable(l.seed, key{kind: address, net: net})
+	t.keys[site] = t.keys[address]
+	if t.sited = net.Is6(); t.sited {
+		t.keys[site] = maphash.Comparable(l.seed, key{kind: site, net: prefix(net, siteBits)})
+	}
 	if !t.named { // one lock is enough
 		t.keys[pair], t.keys[account] = t.keys[address], t.keys[address]
 		return t
@@ -68,6 +77,8 @@ func (t *try) counts(k kind) bool {
 		return false
 	case k == address:
 		return true
+	case k == site:
+		return t.sited
 	case k == account:
 		return t.named && !t.known
 	}
@@ -91,7 +102,10 @@ func (t *try) unlock() {
 }
 
 func (t *try) shards() []uint64 {
-	s := []uint64{t.keys[pair] % shards, t.keys[address] % shards, t.keys[account] % shards}
+	var s []uint64
+	for _, key := range t.keys {
+		s = append(s, key%shards)
+	}
 	slices.Sort(s)
 	return slices.Compact(s)
 }
@@ -126,9 +140,9 @@ func (t *try) charge(now time.Duration) {
 			continue
 		}
 		c := place(t.table(k), t.keys[k], t.rules[k], now)
-		t.charged[k].before = *c
-		*c = t.rules[k].add(*c, t.keys[k], now)
-		t.charged[k].after = *c
+		before, rule := *c, t.rules[k]
+		*c = rule.add(before, t.keys[k], now)
+		t.charged[k] = charge{before, *c, c.count > rule.failures(before, now)}
 	}
 }
 
@@ -143,24 +157,25 @@ func (t *try) end(o Outcome) {
 	t.ended = true
 	switch o {
 	case Void:
-		t.takeBack(pair, address, account)
+		t.takeBack(pair, address, account, site)
 	case Proved:
 		t.clear(pair, account)
-		t.takeBack(address) // not more: one good account must not buy an address new tries
+		t.takeBack(address, site) // not more: one good account must not buy an address new tries
 		if t.exempts() {
 			t.limiter.of(t.keys[account]).known.add(t.keys, now)
 		}
 	}
 }
 
-// takeBack undoes the charges, exactly if nothing came after.
+// takeBack undoes the charges, exactly if nothing came after. What a try did not add is
+// not taken: else parallel logins of good accounts would wear down their address's count.
 func (t *try) takeBack(ks ...kind) {
 	for _, k := range ks {
 		switch c := t.counter(k); {
 		case c == nil:
 		case *c == t.charged[k].after:
 			*c = t.charged[k].before
-		default:
+		case t.charged[k].raised:
 			c.count--
 		}
 	}

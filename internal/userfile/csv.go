@@ -131,7 +131,7 @@ func checkHeader(names []string) (header []string, reason string) {
 			known = alias
 		}
 		if _, ok := columns[known]; !ok {
-			return nil, fmt.Sprintf("unknown column %.60q", name)
+			return nil, "unknown column " + shown(name)
 		}
 		if before, ok := seen[known]; ok {
 			return nil, fmt.Sprintf("the columns %q and %q are the same", before, name)

@@ -108,10 +108,19 @@ func memberNames[T any]() map[string]bool {
 func onlyMembers(members map[string]json.RawMessage, known map[string]bool, in string) (reason string) {
 	for name := range members {
 		if !known[name] {
-			reason = max(reason, fmt.Sprintf("it has an unknown member %.60q", in+name))
+			reason = max(reason, "it has an unknown member "+shown(in+name))
 		}
 	}
 	return reason
+}
+
+// shown is an unknown name as it may be repeated: where the first line of a file is no
+// header, or another separator stands in it, a name holds a password hash.
+func shown(name string) string {
+	if strings.Contains(name, "$") {
+		return "with a $, as password hashes have"
+	}
+	return fmt.Sprintf("%.60q", name)
 }
 
 // wrongType names the member and not its value, which may be a hash.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"signet/internal/consumers"
 	"signet/internal/web/problem"
 	"signet/jwks"
 )
@@ -29,7 +30,11 @@ func (s *site) mount(r *mux.Router) {
 	read := func(path string, h http.Handler) {
 		r.Handle(path, h).Methods(http.MethodGet, http.MethodHead)
 	}
-	read(pathJWKS, &jwks.Handler{Source: s.opts.Keys, MaxAge: s.opts.MaxAge, Now: s.opts.Now, Error: s.noKeys})
+	set := &jwks.Handler{Source: s.opts.Keys, MaxAge: s.opts.MaxAge, Now: s.opts.Now, Error: s.noKeys}
+	if s.opts.Consumers != nil {
+		set.Fetched = s.fetched
+	}
+	read(pathJWKS, set)
 	r.HandleFunc(pathJWKS, preflight).Methods(http.MethodOptions)
 	read(pathAlive, http.HandlerFunc(s.alive))
 	read(pathReady, http.HandlerFunc(s.ready))
@@ -46,6 +51,14 @@ func preflight(w http.ResponseWriter, _ *http.Request) {
 	header.Set("Access-Control-Allow-Headers", "*")
 	header.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// fetched records who holds the document now.
+func (s *site) fetched(r *http.Request, doc *jwks.Document, at time.Time) {
+	s.opts.Consumers.Note(consumers.Fetch{
+		Name: consumers.NameIn(r.URL.RawQuery), Address: s.opts.Proxies.Client(r), UserAgent: r.UserAgent(),
+		ETag: doc.ETag(), KIDs: doc.KIDs(), At: at,
+	})
 }
 
 func (s *site) noKeys(w http.ResponseWriter, r *http.Request, err error) {

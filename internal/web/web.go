@@ -18,6 +18,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"signet/internal/consumers"
 	"signet/internal/web/clientaddr"
 	"signet/internal/web/drfjwt"
 	"signet/internal/web/oidc"
@@ -44,6 +45,8 @@ type Options struct {
 	// OAuth answers the /oauth2/ routes for the Clients; nil leaves them off.
 	OAuth   oidc.Server
 	Clients oidc.Clients
+	// Consumers hears who fetched which version of the key set; nil keeps no record.
+	Consumers *consumers.Table
 	// Keys has the key set, which caches may keep for MaxAge.
 	Keys   jwks.Source
 	MaxAge func() time.Duration

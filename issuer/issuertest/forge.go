@@ -125,7 +125,7 @@ func PrivateKeys(t testing.TB, store keystore.Store, sealFile string) map[string
 	text, err := os.ReadFile(sealFile)
 	must(t, err)
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	secret, err := base64.RawURLEncoding.DecodeString(lines[len(lines)-1])
+	secret, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(lines[len(lines)-1], "2."))
 	must(t, err)
 	ring, err := store.LoadRing(t.Context())
 	must(t, err)

@@ -60,6 +60,12 @@ func (h *Hash) Matches(password string) bool {
 	return match
 }
 
+// Tells reports whether the hash is one of all of password, in either form that Matches
+// tries. Plain bcrypt is not beyond its first 72 bytes: a match says nothing of the rest.
+func (h *Hash) Tells(password string) bool {
+	return h.scheme != bcryptPlain || max(len(password), len(norm.NFC.String(password))) <= bcryptBytes
+}
+
 // Decoy returns a hash of that kind which matches no password: the work of a real
 // one where there is no account. ErrScheme, ErrShape or ErrCost if no hash that
 // Parse takes is of that kind.

@@ -217,6 +217,9 @@ func scryptKey(h *Hash, password string) []byte {
 	return key
 }
 
+// bcryptBytes is how much of a password bcrypt takes.
+const bcryptBytes = 72
+
 // bcryptMatches ignores what comes after byte 72 of the password, as the bcrypt
 // that made the hash did: without that, a long password no longer opens its
 // account. 2a, 2b and 2y differ in faults of their writers, not in the result.

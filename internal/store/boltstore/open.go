@@ -48,6 +48,7 @@ var (
 	keySchema      = []byte("schema")
 	keyProbe       = []byte("probe")
 	keyRing        = []byte("ring")
+	keyDecoys      = []byte("decoys")
 )
 
 // Options are the settings of Open; the zero value is good.

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 
 	"signet/users"
@@ -133,6 +134,28 @@ func (s *Store) HashKinds(ctx context.Context) (map[string]int, error) {
 		return nil
 	})
 	return counts, err
+}
+
+// DecoyKey returns the key for users.Options: 256 random bits, made when it is first
+// asked for. Whoever reads it here reads the names of all accounts beside it.
+func (s *Store) DecoyKey(ctx context.Context) (key []byte, err error) {
+	read := func(t *tx) error {
+		key = bytes.Clone(t.get(bucketMeta, keyDecoys))
+		return nil
+	}
+	if err := s.view(ctx, read); err != nil || key != nil {
+		return key, err
+	}
+	fresh := make([]byte, 32)
+	rand.Read(fresh)
+	err = s.write(ctx, func(t *tx) error {
+		if read(t); key != nil {
+			return nil
+		}
+		key = fresh
+		return t.put(bucketMeta, keyDecoys, fresh)
+	})
+	return key, err
 }
 
 // indexUser follows a change of an account in the index of user ids and in the counts

@@ -119,13 +119,15 @@ func (h *Handler) presented(c *drf.Call) (presented, error) {
 }
 
 // cookieValues are the values of our cookie. net/http would drop one that is malformed,
-// and with it the sign that there are two.
+// and with it the sign that there are two. Names are trimmed as browsers do (RFC 6265bis
+// §5.6): one behind a wider space is another name, for which no prefix is enforced, and
+// a page without TLS could set it.
 func cookieValues(lines []string) (values []string) {
 	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(pair, "=")
-			if strings.TrimSpace(name) == CookieName {
-				values = append(values, strings.TrimSpace(value))
+			if strings.Trim(name, " \t") == CookieName {
+				values = append(values, strings.Trim(value, " \t"))
 			}
 		}
 	}

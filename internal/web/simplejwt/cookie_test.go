@@ -240,6 +240,24 @@ func TestTossedCookieAloneIsItsSession(t *testing.T) {
 	}
 }
 
+// A browser takes a name behind such a space without the rules of the prefix
+// (RFC 6265bis §4.1.3), from a page without TLS too.
+func TestNameBehindAWiderSpaceIsAnother(t *testing.T) {
+	e := newCookieEnv(t, nil)
+	e.AddUser(t, "mallory", "pw")
+	theirs := e.Env.Login(t, "mallory", "pw").Refresh
+	for _, space := range []string{"\u0085", "\u00a0", "\u2000", "\u2028", "\u3000", "\v", "\f"} {
+		if got := cookieValues([]string{space + CookieName + "=" + theirs, CookieName + space + "=" + theirs}); got != nil {
+			t.Errorf("%q: %d values, want none", space, len(got))
+		}
+	}
+	if got := e.ask(t, "/api/token/refresh/", "", "Cookie", "\u2000"+CookieName+"="+theirs); got.status != 401 || got.cookie != nil {
+		t.Errorf("refresh: %+v, want 401", got)
+	}
+	ours := e.kept(t, e.ask(t, "/api/token/", good))
+	e.kept(t, e.ask(t, "/api/token/refresh/", "", "Cookie", "\u2000"+CookieName+"="+theirs+"; "+CookieName+"="+ours))
+}
+
 func TestBrokenCookieIsRefusedAndCleared(t *testing.T) {
 	e := newCookieEnv(t, nil)
 	tokens := e.Env.Login(t, webtest.Alice, webtest.Password)

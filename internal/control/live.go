@@ -1,0 +1,42 @@
+package control
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"signet/internal/consumers"
+)
+
+// Live is what only a running server knows. It is in memory and ends with the process.
+type Live struct {
+	consumers *consumers.Table
+	since     time.Time
+	inherited sync.Map // kids
+}
+
+// Watch gives o the Live of a server that starts now, before it makes its first token.
+func (o *Operator) Watch(table *consumers.Table) {
+	o.Live = &Live{consumers: table, since: o.now()}
+	for _, k := range o.Keys.Keys() {
+		o.Live.Inherit(k.KID)
+	}
+}
+
+// Inherit marks a key that may have signed elsewhere or before: what is counted here is
+// not all that it signed. Whoever brings a key from outside has to say so.
+// A nil Live takes it, and knows nothing.
+func (l *Live) Inherit(kid string) {
+	if l != nil {
+		l.inherited.Store(kid, true)
+	}
+}
+
+// sawAll reports whether every token of the key was counted.
+func (l *Live) sawAll(kid string) bool {
+	_, inherited := l.inherited.Load(kid)
+	return !inherited
+}
+
+// errNotLive: nobody keeps what was asked for while no server runs.
+var errNotLive = errors.New("only a running server knows who has fetched the key set, and none is running")
