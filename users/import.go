@@ -45,7 +45,7 @@ const (
 	PartPermissions
 	PartClaims
 	// AllParts is all that an import may change in an account.
-	AllParts = 1<<iota - 1
+	AllParts Parts = 1<<iota - 1
 )
 
 // Has reports whether one of the parts is in p.
@@ -53,21 +53,21 @@ func (p Parts) Has(parts Parts) bool { return p&parts != 0 }
 
 // filled is the entry with its absent parts as u has them.
 func (e Entry) filled(u User) Entry {
-	fill(e.Absent.Has(PartHash), &e.Hash, u.Hash)
-	fill(e.Absent.Has(PartDisabled), &e.Disabled, u.Disabled)
-	fill(e.Absent.Has(PartUserID), &e.UserID, u.UserID)
-	fill(e.Absent.Has(PartEmail), &e.Email, u.Email)
-	fill(e.Absent.Has(PartGivenName), &e.GivenName, u.GivenName)
-	fill(e.Absent.Has(PartFamilyName), &e.FamilyName, u.FamilyName)
-	fill(e.Absent.Has(PartStaff), &e.Staff, u.Staff)
-	fill(e.Absent.Has(PartSuperuser), &e.Superuser, u.Superuser)
-	fill(e.Absent.Has(PartGroups), &e.Groups, u.Groups)
-	fill(e.Absent.Has(PartPermissions), &e.Permissions, u.Permissions)
-	fill(e.Absent.Has(PartClaims), &e.Claims, u.Claims)
+	keep(e.Absent.Has(PartHash), &e.Hash, u.Hash)
+	keep(e.Absent.Has(PartDisabled), &e.Disabled, u.Disabled)
+	keep(e.Absent.Has(PartUserID), &e.UserID, u.UserID)
+	keep(e.Absent.Has(PartEmail), &e.Email, u.Email)
+	keep(e.Absent.Has(PartGivenName), &e.GivenName, u.GivenName)
+	keep(e.Absent.Has(PartFamilyName), &e.FamilyName, u.FamilyName)
+	keep(e.Absent.Has(PartStaff), &e.Staff, u.Staff)
+	keep(e.Absent.Has(PartSuperuser), &e.Superuser, u.Superuser)
+	keep(e.Absent.Has(PartGroups), &e.Groups, u.Groups)
+	keep(e.Absent.Has(PartPermissions), &e.Permissions, u.Permissions)
+	keep(e.Absent.Has(PartClaims), &e.Claims, u.Claims)
 	return e
 }
 
-func fill[T any](absent bool, field *T, value T) {
+func keep[T any](absent bool, field *T, value T) {
 	if absent {
 		*field = value
 	}

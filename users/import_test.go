@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
 
 	"signet/internal/store/storetest"
 	"signet/users"
@@ -48,8 +49,8 @@ func entry() users.Entry {
 func (f *fixture) imported(t *testing.T, e users.Entry, rules users.ImportRules, want users.Outcome) users.User {
 	t.Helper()
 	got, err := f.Import(t.Context(), e, rules)
-	if err != nil || got != want {
-		t.Fatalf("Import of %q with %+v: %q, error %v; want %q", e.Name, rules, got, err, want)
+	if err != nil || got.Outcome != want {
+		t.Fatalf("Import of %q with %+v: %+v, error %v; want %q", e.Name, rules, got, err, want)
 	}
 	u, err := f.ByName(t.Context(), e.Name)
 	if err != nil {
@@ -165,6 +166,105 @@ func TestImportIsIdempotent(t *testing.T) {
 	}
 }
 
+// keptParts are what each part of an account is.
+var keptParts = map[users.Parts]func(to *users.User, from users.User){
+	users.PartHash: func(to *users.User, from users.User) {
+		to.Hash, to.PasswordChanged, to.Epoch = from.Hash, from.PasswordChanged, from.Epoch
+	},
+	users.PartDisabled:    func(to *users.User, from users.User) { to.Disabled = from.Disabled },
+	users.PartUserID:      func(to *users.User, from users.User) { to.UserID = from.UserID },
+	users.PartEmail:       func(to *users.User, from users.User) { to.Email = from.Email },
+	users.PartGivenName:   func(to *users.User, from users.User) { to.GivenName = from.GivenName },
+	users.PartFamilyName:  func(to *users.User, from users.User) { to.FamilyName = from.FamilyName },
+	users.PartStaff:       func(to *users.User, from users.User) { to.Staff = from.Staff },
+	users.PartSuperuser:   func(to *users.User, from users.User) { to.Superuser = from.Superuser },
+	users.PartGroups:      func(to *users.User, from users.User) { to.Groups = from.Groups },
+	users.PartPermissions: func(to *users.User, from users.User) { to.Permissions = from.Permissions },
+	users.PartClaims:      func(to *users.User, from users.User) { to.Claims = from.Claims },
+}
+
+// An entry that says nothing takes all of an account away, but for what is absent.
+func TestImportKeepsWhatIsAbsent(t *testing.T) {
+	both := users.ImportRules{Update: true, Passwords: true}
+	all := users.Parts(0)
+	for part, keep := range keptParts {
+		all |= part
+		f, e := newFixture(t), entry()
+		e.Disabled, e.Superuser = true, true
+		before := f.imported(t, e, users.ImportRules{}, users.Created)
+		want := before
+		want.Profile, want.Disabled, want.Hash, want.PasswordChanged = users.Profile{}, false, "", noon
+		want.Epoch, want.Version = 1, 2
+		keep(&want, before)
+		f.imported(t, users.Entry{Name: "kyoko", Absent: part}, both, users.Updated)
+		wantStored(t, f, want)
+	}
+	if all != users.AllParts {
+		t.Errorf("parts %b were tried, there are %b", all, users.AllParts)
+	}
+	f := newFixture(t)
+	before := f.imported(t, entry(), users.ImportRules{}, users.Created)
+	for _, rules := range []users.ImportRules{{}, both} {
+		f.imported(t, users.Entry{Name: "kyoko", Absent: users.AllParts}, rules, users.Unchanged)
+		wantStored(t, f, before)
+	}
+}
+
+// What is absent is empty in a new account, also where the entry has it all the same.
+func TestAbsentPartsOfANewAccount(t *testing.T) {
+	f, e := newFixture(t), entry()
+	e.Disabled, e.Absent, e.Hash = true, users.AllParts, "no hash at all"
+	u := f.imported(t, e, users.ImportRules{}, users.Created)
+	wantStored(t, f, users.User{ID: u.ID, Name: "kyoko", Created: e.Created, PasswordChanged: e.PasswordChanged, Version: 1})
+	_, err := f.Import(t.Context(), users.Entry{Name: "noriko", Absent: users.AllParts + 1}, users.ImportRules{})
+	wantRefusal(t, "another part", err, users.ErrProfile, "unknown parts of it are absent")
+}
+
+// The limit of a profile holds for what is kept and what is new together.
+func TestImportBesideALargeProfile(t *testing.T) {
+	f, e := newFixture(t), entry()
+	e.Permissions = nil
+	for i := range 250 {
+		e.Permissions = append(e.Permissions, fmt.Sprintf("%0250d", i))
+	}
+	before := f.imported(t, e, users.ImportRules{}, users.Created)
+	other := users.Entry{Name: "kyoko", Absent: users.PartPermissions, Profile: users.Profile{UserID: "42", Claims: `{"a":"` + strings.Repeat("a", 4000) + `"}`}}
+	for _, dry := range []bool{true, false} {
+		_, err := f.Import(t.Context(), other, users.ImportRules{Update: true, DryRun: dry})
+		wantRefusal(t, "both", err, users.ErrProfile, "groups, permissions and claims have 66508 bytes together, more than 65536")
+	}
+	wantStored(t, f, before)
+}
+
+func TestImportTellsWhatItDid(t *testing.T) {
+	both := users.ImportRules{Update: true, Passwords: true}
+	for _, tt := range []struct {
+		what          string
+		before, after func(*users.Entry)
+		want          users.Imported
+	}{
+		{"enabled", func(e *users.Entry) { e.Disabled = true }, func(*users.Entry) {}, users.Imported{Outcome: users.Updated, Enabled: true}},
+		{"disabled", func(*users.Entry) {}, func(e *users.Entry) { e.Disabled = true }, users.Imported{Outcome: users.Updated, Disabled: true}},
+		{"no password", func(*users.Entry) {}, func(e *users.Entry) { e.Hash = "!" }, users.Imported{Outcome: users.Updated, PasswordRemoved: true}},
+		{"another password", func(*users.Entry) {}, func(e *users.Entry) { e.Hash = otherHash }, users.Imported{Outcome: users.Updated}},
+		{"a first password", func(e *users.Entry) { e.Hash = "" }, func(*users.Entry) {}, users.Imported{Outcome: users.Updated}},
+		{"disabled as before", func(e *users.Entry) { e.Disabled = true }, func(e *users.Entry) { e.Disabled = true }, users.Imported{Outcome: users.Unchanged}},
+	} {
+		f, before, after := newFixture(t), entry(), entry()
+		tt.before(&before)
+		tt.after(&after)
+		after.Claims, after.Absent = "", users.PartClaims
+		f.imported(t, before, users.ImportRules{}, users.Created)
+		tt.want.Profile = before.Profile
+		for _, both.DryRun = range []bool{true, false} {
+			got, err := f.Import(t.Context(), after, both)
+			if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
+				t.Errorf("%s, dry run %t: error %v (-want +got):\n%s", tt.what, both.DryRun, err, diff)
+			}
+		}
+	}
+}
+
 // Enabling ends no session: those of before ended when the account was disabled.
 func TestImportThatEnables(t *testing.T) {
 	f, e := newFixture(t), entry()
@@ -209,8 +309,8 @@ func TestDryRunOfANewAccountMakesNone(t *testing.T) {
 	f, rules := newFixture(t), users.ImportRules{DryRun: true, Update: true, Passwords: true}
 	for range 2 {
 		got, err := f.Import(t.Context(), entry(), rules)
-		if err != nil || got != users.Created {
-			t.Errorf("Import: %q, error %v, want %q", got, err, users.Created)
+		if err != nil || got.Outcome != users.Created {
+			t.Errorf("Import: %+v, error %v, want %q", got, err, users.Created)
 		}
 	}
 	if all, err := f.List(t.Context(), "", 10); err != nil || len(all) != 0 {
@@ -252,11 +352,11 @@ func TestImportClashes(t *testing.T) {
 			f.imported(t, users.Entry{Name: "other", ID: takenSub, Profile: users.Profile{UserID: "7"}}, users.ImportRules{}, users.Created)
 			before := f.imported(t, e, users.ImportRules{}, users.Created)
 			tt.alter(&e)
-			outcome, err := f.Import(t.Context(), e, tt.rules)
+			done, err := f.Import(t.Context(), e, tt.rules)
 			what := fmt.Sprintf("%s, dry run %v", tt.what, tt.rules.DryRun)
 			wantErr(t, what, err, tt.want)
-			if err != nil && (outcome != "" || !strings.Contains(err.Error(), e.Name) && tt.rules.DryRun) {
-				t.Errorf("%s: outcome %q with %v", what, outcome, err)
+			if err != nil && (done.Outcome != "" || !strings.Contains(err.Error(), e.Name) && tt.rules.DryRun) {
+				t.Errorf("%s: outcome %q with %v", what, done.Outcome, err)
 			}
 			if all, _ := f.List(t.Context(), "", 10); tt.want != nil && len(all) != 2 {
 				t.Errorf("%s: %d accounts", what, len(all))
@@ -385,8 +485,8 @@ func TestImportIsTriedAgainAfterConflicts(t *testing.T) {
 	before := f.imported(t, e, users.ImportRules{}, users.Created)
 	d := newDirectory(t, &rival{Store: f.store, left: 2}, nil)
 	e.Hash = otherHash
-	if outcome, err := d.Import(t.Context(), e, users.ImportRules{Passwords: true}); err != nil || outcome != users.Updated {
-		t.Fatal(outcome, err)
+	if done, err := d.Import(t.Context(), e, users.ImportRules{Passwords: true}); err != nil || done.Outcome != users.Updated {
+		t.Fatal(done, err)
 	}
 	u, err := f.ByName(t.Context(), "kyoko")
 	if err != nil || u.Hash != otherHash || u.Epoch != before.Epoch+1 || len(u.Groups) != 4 {
@@ -394,10 +494,10 @@ func TestImportIsTriedAgainAfterConflicts(t *testing.T) {
 	}
 	d = newDirectory(t, &rival{Store: f.store, left: 10}, nil)
 	e.Hash = oldHash
-	outcome, err := d.Import(t.Context(), e, users.ImportRules{Passwords: true})
+	done, err := d.Import(t.Context(), e, users.ImportRules{Passwords: true})
 	wantErr(t, "ten conflicts", err, users.ErrConflict)
-	if outcome != "" {
-		t.Errorf("outcome %q of a failed import", outcome)
+	if done.Outcome != "" {
+		t.Errorf("outcome %q of a failed import", done.Outcome)
 	}
 }
 
@@ -419,10 +519,10 @@ func TestStoreFailuresOfAnImportArePassedOn(t *testing.T) {
 			f := newFixture(t)
 			f.imported(t, entry(), users.ImportRules{}, users.Created)
 			f.store.FailNext(tt.method, fault)
-			outcome, err := f.Import(t.Context(), tt.entry, tt.rules)
+			done, err := f.Import(t.Context(), tt.entry, tt.rules)
 			wantErr(t, fmt.Sprintf("%s, fault %d", tt.method, fault), err, storetest.ErrFault)
-			if outcome != "" {
-				t.Errorf("%s: outcome %q", tt.method, outcome)
+			if done.Outcome != "" {
+				t.Errorf("%s: outcome %q", tt.method, done.Outcome)
 			}
 		}
 	}
@@ -492,6 +592,37 @@ func TestEachImportedSchemeLogsInAndIsUpgraded(t *testing.T) {
 		_, err = f.Authenticate(t.Context(), scheme, w.Wrong)
 		wantErr(t, scheme+", wrong password after the upgrade", err, users.ErrCredentials)
 	}
+}
+
+// bcryptHash is $2b$ of that password, in the least cost.
+func bcryptHash(t *testing.T, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(hash)
+}
+
+// Plain bcrypt is met by any end past byte 72. A typing error there does not become the
+// password: the old hash stays until the account has a new password.
+func TestLoginPastTheEndOfBcryptIsNotUpgraded(t *testing.T) {
+	f, long := newFixture(t), strings.Repeat("0123456789abcdef", 5)
+	stored := f.imported(t, users.Entry{Name: "kyoko", Hash: bcryptHash(t, long[:72])}, users.ImportRules{}, users.Created)
+	for _, typed := range []string{long + "typo", long, long[:73]} {
+		u, err := f.Authenticate(t.Context(), "kyoko", typed)
+		if err != nil || u.Hash != stored.Hash {
+			t.Errorf("%d bytes: hash %.10s, error %v", len(typed), u.Hash, err)
+		}
+		wantStored(t, f, stored)
+	}
+	_, err := f.Authenticate(t.Context(), "kyoko", long[:71])
+	wantErr(t, "71 bytes", err, users.ErrCredentials)
+	if u, err := f.Authenticate(t.Context(), "kyoko", long[:72]); err != nil || !strings.HasPrefix(u.Hash, "$argon2id$") {
+		t.Errorf("72 bytes: hash %.10s, error %v", u.Hash, err)
+	}
+	_, err = f.Authenticate(t.Context(), "kyoko", long)
+	wantErr(t, "80 bytes after the upgrade", err, users.ErrCredentials)
 }
 
 func wantKinds(t *testing.T, f *fixture, want map[string]int) {

@@ -43,7 +43,8 @@ and hashes of other systems are replaced at the first login. The file is one of
   jsonl   what signet users export has written
 
 Accounts that are there already are left alone; --update takes over all but their passwords,
---update-passwords their passwords, which ends the sessions of those that change. Rows that are
+--update-passwords their passwords, which ends the sessions of those that change. Neither touches
+what the file cannot tell: CSV its missing columns, a dump of Django the claims. Rows that are
 refused are listed in another file, and the rest is imported. To import a file twice changes
 nothing.`,
 		Args: oneArgument("file"),
@@ -110,6 +111,9 @@ type importTotal struct {
 	Imported    int      `json:"imported"`
 	Created     int      `json:"created"`
 	Updated     int      `json:"updated"`
+	Enabled     int      `json:"enabled"`           // of those that were updated
+	Disabled    int      `json:"disabled"`          // likewise
+	NoPassword  int      `json:"passwords_removed"` // likewise
 	Unchanged   int      `json:"unchanged"`
 	Differ      int      `json:"differ"`
 	Refused     int      `json:"refused"`
@@ -123,6 +127,7 @@ type importTotal struct {
 
 func (t *importTotal) add(answer control.Imported) {
 	for _, r := range answer.Results {
+		t.Enabled, t.Disabled, t.NoPassword = t.Enabled+one(r.Enabled), t.Disabled+one(r.Disabled), t.NoPassword+one(r.PasswordRemoved)
 		switch r.Outcome {
 		case accounts.Created:
 			t.Created++
@@ -197,6 +202,10 @@ func (r *importRun) open(file *os.File) (*userfile.Reader, func(), error) {
 		done()
 		return nil, nil, r.cannotRead(err)
 	}
+	if r.opts.passwords && reader.Absent().Has(accounts.PartHash) {
+		done()
+		return nil, nil, errors.New(`its accounts have no "password", which --update-passwords takes over`)
+	}
 	return reader, done, nil
 }
 
@@ -218,8 +227,8 @@ type batch struct {
 
 // refusal is a row that was not imported.
 type refusal struct {
-	line         int
-	name, reason string
+	line             int
+	pk, name, reason string // pk for Django alone
 }
 
 // fill reads the file into batches.
@@ -244,7 +253,7 @@ func fill(ctx context.Context, reader *userfile.Reader, batches chan<- *batch) e
 			size, err = sizeOf(row)
 		}
 		if refused := (*userfile.RowError)(nil); errors.As(err, &refused) {
-			next.refused = append(next.refused, refusal{refused.Line, refused.Name, refused.Reason})
+			next.refused = append(next.refused, refusal{refused.Line, refused.PK, refused.Name, refused.Reason})
 		} else if err != nil {
 			return err
 		}
@@ -261,18 +270,22 @@ func fill(ctx context.Context, reader *userfile.Reader, batches chan<- *batch) e
 
 // sizeOf is what a row takes of a request.
 func sizeOf(row userfile.Row) (int, error) {
-	text, err := json.Marshal(row.Account)
+	text, err := json.Marshal(importRow(row))
 	if err != nil || len(text) >= control.MaxImportBytes {
-		return 0, &userfile.RowError{Line: row.Line, Name: row.Name, Reason: "it is too large for an account"}
+		return 0, &userfile.RowError{Line: row.Line, PK: row.PK, Name: row.Name, Reason: "it is too large for an account"}
 	}
 	return len(text) + 1, nil
+}
+
+func importRow(row userfile.Row) control.ImportRow {
+	return control.ImportRow{Account: row.Account, Absent: row.Absent}
 }
 
 func (r *importRun) send(ctx context.Context, b *batch) error {
 	if len(b.rows) > 0 {
 		request := control.ImportRequest{Update: r.opts.update, Passwords: r.opts.passwords, DryRun: r.opts.dryRun}
 		for _, row := range b.rows {
-			request.Rows = append(request.Rows, row.Account)
+			request.Rows = append(request.Rows, importRow(row))
 		}
 		answer, err := control.ImportUsers.Do(ctx, r.door, request)
 		if err != nil {
@@ -280,7 +293,7 @@ func (r *importRun) send(ctx context.Context, b *batch) error {
 		}
 		for i, result := range answer.Results {
 			if result.Refusal != "" {
-				b.refused = append(b.refused, refusal{b.rows[i].Line, b.rows[i].Name, result.Refusal})
+				b.refused = append(b.refused, refusal{b.rows[i].Line, b.rows[i].PK, b.rows[i].Name, result.Refusal})
 			}
 			if result.Warning != "" {
 				r.total.warn(b.rows[i].Name, result.Warning)
@@ -331,8 +344,8 @@ func (t *importTotal) table(w io.Writer) {
 	if t.DryRun {
 		did = "would import"
 	}
-	fmt.Fprintf(w, "%s %s from %s: %s created, %s updated, %s unchanged", did, countUsers(t.Imported), t.File,
-		grouped(t.Created), grouped(t.Updated), grouped(t.Unchanged))
+	fmt.Fprintf(w, "%s %s from %s: %s created, %s updated%s, %s unchanged", did, countUsers(t.Imported), t.File,
+		grouped(t.Created), grouped(t.Updated), t.effects(), grouped(t.Unchanged))
 	if t.Differ > 0 {
 		fmt.Fprintf(w, ", %s left as they are", grouped(t.Differ))
 	}
@@ -347,6 +360,31 @@ func (t *importTotal) table(w io.Writer) {
 	if t.Differ > 0 {
 		fmt.Fprintf(w, "%s unlike the file %s left alone; --update takes over what the file says\n", grouped(t.Differ), t.were(t.Differ))
 	}
+}
+
+// effects are what an operator may not expect of an update.
+func (t *importTotal) effects() string {
+	var list []string
+	for _, e := range []struct {
+		n    int
+		what string
+	}{{t.Enabled, "enabled"}, {t.Disabled, "disabled"}, {t.NoPassword, "left without a password"}} {
+		if e.n > 0 {
+			list = append(list, grouped(e.n)+" "+e.what)
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(list, ", ") + ")"
+}
+
+// one counts what is so.
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // warn counts an account that cannot log in, and keeps the first.

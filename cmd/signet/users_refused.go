@@ -54,8 +54,12 @@ func (l *refusedList) add(rows []refusal) (err error) {
 	}
 	slices.SortStableFunc(rows, func(a, b refusal) int { return cmp.Compare(a.line, b.line) })
 	for _, r := range rows {
+		pk := ""
+		if r.pk != "" {
+			pk = "pk " + r.pk + " "
+		}
 		// %q: a name may hold what a terminal obeys.
-		fmt.Fprintf(l.out, "%d: %.255q: %s\n", r.line, r.name, r.reason)
+		fmt.Fprintf(l.out, "%d: %s%.255q: %s\n", r.line, pk, r.name, r.reason)
 	}
 	return nil
 }

@@ -123,6 +123,14 @@ func (f *fixture) bring(t testing.TB, rows ...userfile.Account) {
 	}
 }
 
+// importRows are accounts with all that there is to tell.
+func importRows(accounts ...userfile.Account) (rows []ImportRow) {
+	for _, a := range accounts {
+		rows = append(rows, ImportRow{Account: a})
+	}
+	return rows
+}
+
 var doorCases = []doorCase{
 	{name: "add", ask: ask(AddUser), in: Credentials{Name: "Kyoko", Password: password}, want: kyoko},
 	{name: "add a name that is taken", ask: ask(AddUser), prepare: accounts(Credentials{Name: "KYOKO", Password: password}, "kyoko"),
@@ -200,33 +208,45 @@ var doorCases = []doorCase{
 		return UserQuery{Hashes: true, Page: Page{Limit: 1}}
 	}, want: `{"users":[{"id":"SUB1","name":"kyoko","disabled":false,"created":"2026-03-01T12:00:00Z","password_changed":"2026-03-01T12:00:00Z",` +
 		`"hash_kind":"pbkdf2_sha256 i=1000000"}],"next":"kyoko","hash_kinds":{"none":1,"pbkdf2_sha256 i=1000000":1}}`},
-	{name: "import", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Rows: []userfile.Account{
+	{name: "import", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Rows: importRows([]userfile.Account{
 		{Name: "Mori", Hash: djangoHash}, {Name: "kyoko", UserID: "7"}, {Name: "a b"}, {Name: "md5", Hash: "md5$salt$8f14e45f"},
 		{Name: "old", Created: time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -7200))}, {Sub: "me", Name: "sub"},
 		{Name: "reserved", Profile: userfile.Profile{Claims: []byte(`{"iss":1}`)}}, {Name: "list", Profile: userfile.Profile{Claims: []byte(`[]`)}},
-	}}, "kyoko"), want: `{"results":[{"outcome":"created"},{"outcome":"differs"},` +
+	}...)}, "kyoko"), want: `{"results":[{"outcome":"created"},{"outcome":"differs"},` +
 		`{"refusal":"this is not a valid user name: \"a b\" is empty, or holds a space, a control character or a symbol that PRECIS (RFC 8265) refuses"},` +
 		`{"refusal":"this password hash cannot be used: this kind of password hash is not taken: unknown scheme \"md5\""},` +
 		`{"refusal":"this cannot be said about a user: its created is not between the years 1970 and 9999"},` +
 		`{"refusal":"this cannot be said about a user: its sub is not one of this issuer"},` +
 		`{"refusal":"this cannot be said about a user: the claim \"iss\" is reserved"},` +
 		`{"refusal":"this cannot be said about a user: its claims are not a JSON object"}],"foreign":1,"dry_run":false}`},
-	{name: "import with update", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Update: true, Rows: []userfile.Account{
+	{name: "import with update", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Update: true, Rows: importRows([]userfile.Account{
 		{Name: "kyoko", Hash: djangoHash, UserID: "7"}, {Name: "mori", UserID: "8"},
-	}}, "kyoko"), want: `{"results":[{"outcome":"updated"},{"outcome":"created"}],"foreign":0,"dry_run":false}`},
-	{name: "import passwords", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Passwords: true, DryRun: true, Rows: []userfile.Account{
-		{Name: "kyoko", Hash: djangoHash},
-	}}, "kyoko"), want: `{"results":[{"outcome":"updated"}],"foreign":1,"dry_run":true}`},
+	}...)}, "kyoko"), want: `{"results":[{"outcome":"updated"},{"outcome":"created"}],"foreign":0,"dry_run":false}`},
+	{name: "import passwords", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Passwords: true, DryRun: true, Rows: importRows(
+		userfile.Account{Name: "kyoko", Hash: djangoHash},
+	)}, "kyoko"), want: `{"results":[{"outcome":"updated"}],"foreign":1,"dry_run":true}`},
+	{name: "import what takes away", ask: ask(ImportUsers), prepare: accounts(ImportRequest{Update: true, Passwords: true, Rows: importRows(
+		userfile.Account{Name: "kyoko", Disabled: true},
+	)}, "kyoko"), want: `{"results":[{"outcome":"updated","disabled":true,"password_removed":true}],"foreign":0,"dry_run":false}`},
+	{name: "import what enables", ask: ask(ImportUsers), prepare: func(t testing.TB, f *fixture) any {
+		f.bring(t, userfile.Account{Name: "kyoko", Disabled: true})
+		return ImportRequest{Update: true, Rows: importRows(userfile.Account{Name: "kyoko"})}
+	}, want: `{"results":[{"outcome":"updated","enabled":true}],"foreign":0,"dry_run":false}`},
+	{name: "import without what the file cannot tell", ask: ask(ImportUsers), prepare: profiled(ImportRequest{Update: true, Passwords: true, Rows: []ImportRow{
+		{Account: userfile.Account{Name: "kyoko"}, Absent: users.AllParts},
+		{Account: userfile.Account{Name: "kyoko", UserID: "8"}, Absent: users.AllParts + 1},
+	}}), want: `{"results":[{"outcome":"unchanged"},` +
+		`{"refusal":"this cannot be said about a user: unknown parts of it are absent"}],"foreign":0,"dry_run":false}`},
 	{name: "import what is taken", ask: ask(ImportUsers), prepare: func(t testing.TB, f *fixture) any {
 		f.bring(t, userfile.Account{Name: "kyoko", UserID: "7"})
-		return ImportRequest{Rows: []userfile.Account{{Name: "KYOKO", Sub: strings.Repeat("A", 26)}, {Name: "Mori", UserID: "7"}}}
+		return ImportRequest{Rows: importRows(userfile.Account{Name: "KYOKO", Sub: strings.Repeat("A", 26)}, userfile.Account{Name: "Mori", UserID: "7"})}
 	}, want: `{"results":[{"refusal":"\"kyoko\" is there with another sub: a user with this name exists already"},` +
 		`{"refusal":"another user has this user_id already"}],"foreign":0,"dry_run":false}`},
 	{name: "import nothing", ask: ask(ImportUsers), in: ImportRequest{}, wantErr: Error{`an import has 1 to 200 rows at a time`, ""}},
-	{name: "import too much", ask: ask(ImportUsers), in: ImportRequest{Rows: make([]userfile.Account, 201)}, wantErr: Error{`an import has 1 to 200 rows at a time`, ""}},
+	{name: "import too much", ask: ask(ImportUsers), in: ImportRequest{Rows: make([]ImportRow, 201)}, wantErr: Error{`an import has 1 to 200 rows at a time`, ""}},
 	{name: "import while the storage fails", ask: ask(ImportUsers), prepare: func(t testing.TB, f *fixture) any {
 		f.store.FailNext("CreateUser", storetest.NotApplied)
-		return ImportRequest{Rows: []userfile.Account{{Name: "kyoko"}}}
+		return ImportRequest{Rows: importRows(userfile.Account{Name: "kyoko"})}
 	}, wantErr: Error{`"kyoko": CreateUser: storetest: the storage failed`, ""}},
 	{name: "export", ask: ask(ExportUsers), prepare: func(t testing.TB, f *fixture) any {
 		f.bring(t, userfile.Account{Name: "kyoko", Hash: djangoHash, UserID: "7", Profile: userfile.Profile{Groups: []string{"editors"}}}, userfile.Account{Name: "mori"})
@@ -490,7 +510,7 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 		AddUser.name: Credentials{Name: "mori", Password: password}, SetPassword.name: NewPassword{"kyoko", password},
 		ShowUser.name: UserName{"kyoko"}, EnableUser.name: UserName{"kyoko"},
 		DisableUser.name: UserName{"kyoko"}, RemoveUser.name: UserName{"kyoko"},
-		SetProfile.name: ProfileRequest{Name: "kyoko"}, ImportUsers.name: ImportRequest{Rows: []userfile.Account{{Name: "saki", Hash: djangoHash}}},
+		SetProfile.name: ProfileRequest{Name: "kyoko"}, ImportUsers.name: ImportRequest{Rows: importRows(userfile.Account{Name: "saki", Hash: djangoHash})},
 		ShowKey.name:     KeyID{f.kid(t, "ES256", keystore.Active)},
 		RevokeKey.name:   Revocation{KID: f.kid(t, "ES256", keystore.Active)},
 		EndSessions.name: SessionEnd{All: true},

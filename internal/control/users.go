@@ -259,12 +259,18 @@ func (o *Operator) endSessionsOf(ctx context.Context) func(users.User, error) (C
 	}
 }
 
+// ImportRow is an account of a file; see users.Entry.
+type ImportRow struct {
+	userfile.Account
+	Absent users.Parts `json:"absent,omitempty"`
+}
+
 // ImportRequest is a part of a file of accounts; see users.ImportRules.
 type ImportRequest struct {
-	Rows      []userfile.Account `json:"rows"`
-	Update    bool               `json:"update,omitempty"`
-	Passwords bool               `json:"update_passwords,omitempty"`
-	DryRun    bool               `json:"dry_run,omitempty"`
+	Rows      []ImportRow `json:"rows"`
+	Update    bool        `json:"update,omitempty"`
+	Passwords bool        `json:"update_passwords,omitempty"`
+	DryRun    bool        `json:"dry_run,omitempty"`
 }
 
 // Limits of an ImportRequest: so many rows, and so many bytes of them in JSON.
@@ -277,6 +283,10 @@ const (
 type ImportResult struct {
 	Outcome users.Outcome `json:"outcome,omitempty"`
 	Refusal string        `json:"refusal,omitempty"`
+	// Enabled, Disabled and PasswordRemoved are what was done to an account that was there.
+	Enabled         bool `json:"enabled,omitempty"`
+	Disabled        bool `json:"disabled,omitempty"`
+	PasswordRemoved bool `json:"password_removed,omitempty"`
 	// Warning says why the account cannot log in as it is.
 	Warning string `json:"warning,omitempty"`
 }
@@ -290,16 +300,29 @@ type Imported struct {
 	DryRun bool `json:"dry_run"`
 }
 
+// facts are what is counted.
+func (r ImportResult) facts() map[string]bool {
+	return map[string]bool{
+		cmp.Or(string(r.Outcome), "refused"): true,
+
+		"enabled": r.Enabled, "disabled": r.Disabled, "left without a password": r.PasswordRemoved,
+	}
+}
+
 // target counts the outcomes, for the log.
 func (i Imported) target() string {
-	counts := map[users.Outcome]int{}
+	counts := map[string]int{}
 	for _, r := range i.Results {
-		counts[cmp.Or(r.Outcome, "refused")]++
+		for what, is := range r.facts() {
+			if is {
+				counts[what]++
+			}
+		}
 	}
 	var text []string
-	for _, outcome := range []users.Outcome{users.Created, users.Updated, users.Unchanged, users.Differs, "refused"} {
-		if counts[outcome] > 0 {
-			text = append(text, fmt.Sprintf("%d %s", counts[outcome], outcome))
+	for _, what := range []string{"created", "updated", "enabled", "disabled", "left without a password", "unchanged", "differs", "refused"} {
+		if counts[what] > 0 {
+			text = append(text, fmt.Sprintf("%d %s", counts[what], what))
 		}
 	}
 	if i.DryRun {
@@ -339,20 +362,20 @@ func (o *Operator) importUsers(ctx context.Context, in ImportRequest) (Imported,
 }
 
 // importUser fails only for what is no fault of the row.
-func (o *Operator) importUser(ctx context.Context, row userfile.Account, rules users.ImportRules) (ImportResult, error) {
+func (o *Operator) importUser(ctx context.Context, row ImportRow, rules users.ImportRules) (ImportResult, error) {
+	var done users.Imported
 	entry, err := row.Entry()
-	outcome := users.Outcome("")
-	if err == nil {
-		outcome, err = o.Users.Import(ctx, entry, rules)
+	if entry.Absent = row.Absent; err == nil {
+		done, err = o.Users.Import(ctx, entry, rules)
 	}
 	for _, fault := range []error{users.ErrName, users.ErrProfile, users.ErrHash, users.ErrExists, users.ErrUserID, users.ErrConflict} {
 		if errors.Is(err, fault) {
 			return ImportResult{Refusal: withoutName(err.Error(), row.Name)}, nil
 		}
 	}
-	result := ImportResult{Outcome: outcome}
-	if outcome == users.Created || outcome == users.Updated {
-		result.Warning = o.tooLong(users.User{ID: rand.Text(), Profile: entry.Profile})
+	result := ImportResult{Outcome: done.Outcome, Enabled: done.Enabled, Disabled: done.Disabled, PasswordRemoved: done.PasswordRemoved}
+	if done.Outcome == users.Created || done.Outcome == users.Updated {
+		result.Warning = o.tooLong(users.User{ID: rand.Text(), Profile: done.Profile})
 	}
 	return result, err
 }

@@ -12,39 +12,41 @@ import (
 	"unicode/utf8"
 
 	"signet/internal/compactjws"
+	"signet/users"
 )
 
 // column takes the text of one column; false refuses it as not what is wanted.
 type column struct {
+	part users.Parts // that only this column tells
 	take func(a *Account, text string) bool
 	want string
 }
 
 // columns are by their name here; columnAliases are other names of them.
 var columns = map[string]column{
-	"username":     text(func(a *Account) *string { return &a.Name }),
-	"password":     text(func(a *Account) *string { return &a.Hash }),
-	"user_id":      text(func(a *Account) *string { return &a.UserID }),
-	"email":        text(func(a *Account) *string { return &a.Profile.Email }),
-	"first_name":   text(func(a *Account) *string { return &a.Profile.GivenName }),
-	"last_name":    text(func(a *Account) *string { return &a.Profile.FamilyName }),
-	"is_staff":     truth(func(a *Account, is bool) { a.Profile.Staff = is }),
-	"is_superuser": truth(func(a *Account, is bool) { a.Profile.Superuser = is }),
-	"is_active":    truth(func(a *Account, is bool) { a.Disabled = !is }),
-	"groups":       list(func(a *Account) *[]string { return &a.Profile.Groups }),
-	"permissions":  list(func(a *Account) *[]string { return &a.Profile.Permissions }),
-	"claims":       {takeClaims, "a JSON object"},
-	"date_joined":  {takeCreated, "a time of RFC 3339"},
+	"username":     text(0, func(a *Account) *string { return &a.Name }),
+	"password":     text(users.PartHash, func(a *Account) *string { return &a.Hash }),
+	"user_id":      text(users.PartUserID, func(a *Account) *string { return &a.UserID }),
+	"email":        text(users.PartEmail, func(a *Account) *string { return &a.Profile.Email }),
+	"first_name":   text(users.PartGivenName, func(a *Account) *string { return &a.Profile.GivenName }),
+	"last_name":    text(users.PartFamilyName, func(a *Account) *string { return &a.Profile.FamilyName }),
+	"is_staff":     truth(users.PartStaff, func(a *Account, is bool) { a.Profile.Staff = is }),
+	"is_superuser": truth(users.PartSuperuser, func(a *Account, is bool) { a.Profile.Superuser = is }),
+	"is_active":    truth(users.PartDisabled, func(a *Account, is bool) { a.Disabled = !is }),
+	"groups":       list(users.PartGroups, func(a *Account) *[]string { return &a.Profile.Groups }),
+	"permissions":  list(users.PartPermissions, func(a *Account) *[]string { return &a.Profile.Permissions }),
+	"claims":       {users.PartClaims, takeClaims, "a JSON object"},
+	"date_joined":  {0, takeCreated, "a time of RFC 3339"},
 }
 
 var columnAliases = map[string]string{"given_name": "first_name", "family_name": "last_name", "created": "date_joined"}
 
-func text(field func(*Account) *string) column {
-	return column{take: func(a *Account, text string) bool { *field(a) = text; return true }}
+func text(part users.Parts, field func(*Account) *string) column {
+	return column{part: part, take: func(a *Account, text string) bool { *field(a) = text; return true }}
 }
 
-func truth(set func(*Account, bool)) column {
-	return column{func(a *Account, text string) bool {
+func truth(part users.Parts, set func(*Account, bool)) column {
+	return column{part, func(a *Account, text string) bool {
 		is, err := strconv.ParseBool(text)
 		set(a, is)
 		return err == nil
@@ -52,8 +54,8 @@ func truth(set func(*Account, bool)) column {
 }
 
 // list is separated by semicolons.
-func list(field func(*Account) *[]string) column {
-	return column{take: func(a *Account, text string) bool {
+func list(part users.Parts, field func(*Account) *[]string) column {
+	return column{part: part, take: func(a *Account, text string) bool {
 		for entry := range strings.SplitSeq(text, ";") {
 			if entry = strings.TrimSpace(entry); entry != "" {
 				*field(a) = append(*field(a), entry)
@@ -87,6 +89,7 @@ func (r *Reader) openCSV(file io.ReadSeeker) error {
 	if err != nil {
 		return err
 	}
+	r.absent = absentColumns(header)
 	r.next = func() (Row, error) {
 		text, line, err := lines.next()
 		if err != nil {
@@ -96,7 +99,7 @@ func (r *Reader) openCSV(file io.ReadSeeker) error {
 		if reason != "" {
 			return Row{}, &RowError{Line: line, Name: account.Name, Reason: reason}
 		}
-		return Row{line, account}, nil
+		return Row{Line: line, Account: account, Absent: r.absent}, nil
 	}
 	return nil
 }
@@ -143,6 +146,15 @@ func checkHeader(names []string) (header []string, reason string) {
 		return nil, "the header has no column \"username\""
 	}
 	return header, ""
+}
+
+// absentColumns are the parts of accounts that no column tells.
+func absentColumns(header []string) users.Parts {
+	absent := users.AllParts
+	for _, name := range header {
+		absent &^= columns[name].part
+	}
+	return absent
 }
 
 // parseRecord reads an account; a reason refuses it.

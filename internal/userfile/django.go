@@ -26,7 +26,7 @@ func (r *Reader) openDjango(file io.ReadSeeker, model string) error {
 	if err != nil {
 		return err
 	}
-	r.warnings = x.warnings
+	r.warnings, r.absent = x.warnings, x.absent(model)
 	r.next = func() (Row, error) { return x.nextAccount(d, model) }
 	return nil
 }
@@ -42,45 +42,87 @@ func (x *index) nextAccount(d *dump, model string) (Row, error) {
 		if ok && strings.ToLower(e.Model) != model {
 			continue
 		}
-		account, reason := Account{}, "it is no object with a model, as dumpdata writes"
+		row, reason := Row{Line: line}, "it is no object with a model, as dumpdata writes"
 		if ok {
-			account, reason = x.parseAccount(element)
+			reason = x.parseAccount(&row, element)
 		}
 		if reason != "" {
-			return Row{}, &RowError{Line: line, Name: account.Name, Reason: reason}
+			return Row{}, &RowError{Line: line, PK: row.PK, Name: row.Name, Reason: reason}
 		}
-		return Row{line, account}, nil
+		return row, nil
 	}
 }
 
 // djangoFields are the fields of an account, undecoded.
 type djangoFields map[string]json.RawMessage
 
-// parseAccount reads an account; a reason refuses it.
-func (x *index) parseAccount(element []byte) (a Account, reason string) {
+// parseAccount reads an account into the row; a reason refuses it.
+func (x *index) parseAccount(row *Row, element []byte) (reason string) {
 	members, reason := object(element)
 	if reason != "" {
-		return a, reason
+		return reason
+	}
+	if reason = row.takePK(members["pk"]); reason != "" {
+		return reason
 	}
 	var fields djangoFields
 	if json.Unmarshal(members["fields"], &fields) != nil {
-		return a, "its fields are not an object"
+		return "its fields are not an object"
 	}
-	if pk, ok := members["pk"]; ok && string(pk) != "null" {
-		if a.UserID, ok = key(pk); !ok {
-			return a, "its pk is neither a number nor a string"
+	row.Absent |= fields.absent()
+	a := &row.Account
+	if reason = fields.texts(a); reason != "" {
+		return reason
+	}
+	if reason = fields.truths(a); reason != "" {
+		return reason
+	}
+	if reason = x.rights(a, fields); reason != "" {
+		return reason
+	}
+	return needName(*a)
+}
+
+// takePK takes the primary key, which dumpdata --natural-primary leaves out.
+func (r *Row) takePK(pk json.RawMessage) (reason string) {
+	if pk == nil || string(pk) == "null" {
+		r.Absent |= users.PartUserID
+		return ""
+	}
+	id, ok := key(pk)
+	if !ok {
+		return "its pk is neither a number nor a string"
+	}
+	r.UserID, r.PK = id, shownKey(id)
+	return ""
+}
+
+// shownKey is a primary key as it may be shown: a number or a UUID as it is.
+func shownKey(id string) string {
+	const plain = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"
+	if strings.Trim(id, plain) == "" && 0 < len(id) && len(id) <= users.MaxUserIDBytes {
+		return id
+	}
+	return shown(id)
+}
+
+// absent are the parts of an account that its model does not have, and claims, which no
+// model has. Permissions come from two fields.
+func (f djangoFields) absent() users.Parts {
+	absent := users.PartClaims
+	for field, part := range map[string]users.Parts{
+		"password": users.PartHash, "is_active": users.PartDisabled, "email": users.PartEmail,
+		"first_name": users.PartGivenName, "last_name": users.PartFamilyName,
+		"is_staff": users.PartStaff, "is_superuser": users.PartSuperuser, "groups": users.PartGroups,
+	} {
+		if f[field] == nil {
+			absent |= part
 		}
 	}
-	if reason = fields.texts(&a); reason != "" {
-		return a, reason
+	if f["groups"] == nil && f["user_permissions"] == nil {
+		absent |= users.PartPermissions
 	}
-	if reason = fields.truths(&a); reason != "" {
-		return a, reason
-	}
-	if reason = x.rights(&a, fields); reason != "" {
-		return a, reason
-	}
-	return a, needName(a)
+	return absent
 }
 
 // texts reads the fields that are strings. One that is not there, or null, is empty.

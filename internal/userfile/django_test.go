@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"signet/internal/userfile"
+	"signet/users"
 )
 
 const byKey = `[
@@ -31,16 +32,16 @@ func TestDjangoByPrimaryKey(t *testing.T) {
 	must(t, err)
 	want(t, "refused", refused, []string(nil))
 	want(t, "rows", rows, []userfile.Row{
-		{Line: 3, Account: userfile.Account{
+		{Line: 3, PK: "1", Absent: users.PartClaims, Account: userfile.Account{
 			Name: "kyoko", UserID: "1", Hash: hash, Disabled: true, Created: time.Date(2019, 3, 4, 3, 6, 7, 123e6, time.UTC),
 			Profile: userfile.Profile{
 				Email: "k@example.test", GivenName: "Kyoko", FamilyName: "Mori", Staff: true, Superuser: true,
 				Groups: []string{"editors"}, Permissions: []string{"orders.add_order", "shop.view_item"},
 			},
 		}},
-		{Line: 12, Account: userfile.Account{Name: "mori", UserID: "7c0f", Hash: "!x", Profile: userfile.Profile{
+		{Line: 12, PK: "7c0f", Account: userfile.Account{Name: "mori", UserID: "7c0f", Hash: "!x", Profile: userfile.Profile{
 			Groups: []string{"editors"}, Permissions: []string{"orders.add_order", "shop.view_item"},
-		}}},
+		}}, Absent: users.PartClaims | users.PartDisabled | users.PartGivenName | users.PartFamilyName | users.PartStaff | users.PartSuperuser},
 	})
 	const how = "; dump auth.group, auth.permission and contenttypes too, or dump with --natural-foreign"
 	want(t, "warnings", warnings, []string{
@@ -57,7 +58,46 @@ func TestDjangoNaturalKeys(t *testing.T) {
 	want(t, "rows", rows, []userfile.Row{{Line: 2, Account: userfile.Account{
 		Name: "kyoko", Hash: "x", Created: time.Date(2019, 3, 4, 5, 6, 7, 0, time.UTC),
 		Profile: userfile.Profile{Groups: []string{"editors"}, Permissions: []string{"orders.add_order", "shop.view_item"}},
-	}}})
+	}, Absent: users.AllParts &^ (users.PartHash | users.PartGroups | users.PartPermissions)}})
+}
+
+// What the model of an account does not have is not told: null and empty values are.
+func TestDjangoAbsentFields(t *testing.T) {
+	const none = users.AllParts &^ users.PartUserID
+	for fields, absent := range map[string]users.Parts{
+		"":                       none,
+		`,"password":null`:       none &^ users.PartHash,
+		`,"email":null`:          none &^ users.PartEmail,
+		`,"first_name":""`:       none &^ users.PartGivenName,
+		`,"last_name":""`:        none &^ users.PartFamilyName,
+		`,"is_active":true`:      none &^ users.PartDisabled,
+		`,"is_staff":false`:      none &^ users.PartStaff,
+		`,"is_superuser":false`:  none &^ users.PartSuperuser,
+		`,"groups":[]`:           none &^ (users.PartGroups | users.PartPermissions),
+		`,"user_permissions":[]`: none &^ users.PartPermissions,
+	} {
+		file := `[{"model":"auth.user","pk":1,"fields":{"username":"kyoko"` + fields + `}}]`
+		r, err := userfile.Open(strings.NewReader(file), userfile.Django, "auth.user")
+		must(t, err)
+		row, err := r.Next()
+		must(t, err)
+		want(t, fields, row.Absent, absent)
+		want(t, fields+", of all rows", r.Absent(), (users.PartClaims|users.PartHash)&absent)
+	}
+}
+
+// Where the dump is one line, the primary key says which row it is. It never shows what
+// may be a hash, or what a terminal obeys.
+func TestDjangoRefusedByPrimaryKey(t *testing.T) {
+	for pk, shown := range map[string]string{
+		"43": "43", `"6f1c-00"`: "6f1c-00", `"a b"`: `"a b"`, "\"\\u001b[1m\"": `"\x1b[1m"`, `""`: `""`,
+		`"` + hash + `"`: "with a $, as password hashes have",
+	} {
+		file := `[{"model":"auth.user","pk":42,"fields":{"username":"kyoko"}},{"model":"auth.user","pk":` + pk + `,"fields":{"username":"KYOKO"}}]`
+		_, refused, _, err := read(t, userfile.Django, file)
+		must(t, err)
+		want(t, pk, refused, []string{"line 1 (pk " + shown + "): its name is that of line 1 (pk 42) already"})
+	}
 }
 
 func TestDjangoOtherModel(t *testing.T) {
@@ -98,14 +138,16 @@ func TestDjangoRefused(t *testing.T) {
 		user(`"groups":[8]`):                                         `the permissions of its group "broken"` + neither,
 		user(`"user_permissions":[["a","b"]]`):                       "its user_permissions" + neither,
 		user(`"user_permissions":[` + strings.Join(many, ",") + `]`): "its user_permissions are more than 1000",
-		`{"model":"auth.user","pk":1,"fields":{"username":"b"}}`:     "its user_id is that of line 2 already",
-		`{"model":"auth.user","pk":3,"fields":{"username":"KYOKO"}}`: "its name is that of line 2 already",
+		`{"model":"auth.user","pk":1,"fields":{"username":"b"}}`:     "its user_id is that of line 2 (pk 1) already",
+		`{"model":"auth.user","pk":3,"fields":{"username":"KYOKO"}}`: "its name is that of line 2 (pk 1) already",
 	} {
 		file := "[\n" + `{"model":"auth.user","pk":1,"fields":{"username":"kyoko"}},` + "\n" + text + ",\n" +
 			`{"model":"auth.user","pk":9,"fields":{"username":"last"}},{"model":"auth.group","pk":8,"fields":{"name":"broken","permissions":[[]]}}]`
 		rows, refused, _, err := read(t, userfile.Django, file)
 		must(t, err)
-		want(t, text[:min(len(text), 80)], refused, []string{"line 3: " + reason})
+		if len(refused) != 1 || !strings.HasPrefix(refused[0], "line 3") || !strings.HasSuffix(refused[0], ": "+reason) {
+			t.Errorf("%.80s: refused %q, want line 3: %s", text, refused, reason)
+		}
 		if len(rows) != 2 || rows[1].Line != 4 || rows[1].Name != "last" {
 			t.Errorf("%.80s: the rows around it are %+v", text, rows)
 		}

@@ -21,6 +21,7 @@ type index struct {
 	apps        map[string]string // by primary key of the content type
 	models      map[string]int    // how many there are of each
 	accounts    map[string]bool   // which models have a username and a password
+	passwords   map[string]bool   // which have a password
 
 	unexplained [2]map[string]bool // permissions and groups that the file does not have
 }
@@ -53,7 +54,7 @@ func readIndex(file io.ReadSeeker) (*index, error) {
 	}
 	x := &index{
 		groups: map[string]*djangoGroup{}, named: map[string]*djangoGroup{}, permissions: map[string]djangoPermission{},
-		apps: map[string]string{}, models: map[string]int{}, accounts: map[string]bool{},
+		apps: map[string]string{}, models: map[string]int{}, accounts: map[string]bool{}, passwords: map[string]bool{},
 		unexplained: [2]map[string]bool{{}, {}},
 	}
 	for {
@@ -88,6 +89,9 @@ func (x *index) add(e entry) bool {
 	case "contenttypes.contenttype":
 		x.apps[pk] = stringOf(e.Fields.AppLabel)
 	default:
+		if e.Fields.Password != nil {
+			x.passwords[strings.ToLower(e.Model)] = true
+		}
 		if e.Fields.Username != nil && e.Fields.Password != nil {
 			x.accounts[strings.ToLower(e.Model)] = true
 		}
@@ -127,6 +131,15 @@ func (x *index) check(model string) error {
 	}
 	missing.Others = missing.Others[:min(len(missing.Others), 20)]
 	return missing
+}
+
+// absent are the parts that no account of the model tells, as far as that matters to more
+// than one row.
+func (x *index) absent(model string) users.Parts {
+	if !x.passwords[model] {
+		return users.PartClaims | users.PartHash
+	}
+	return users.PartClaims
 }
 
 // natural reads a natural key: a list of n strings.

@@ -39,7 +39,7 @@ func (r *Reader) openLines(file io.ReadSeeker) error {
 		if reason != "" {
 			return Row{}, &RowError{Line: line, Name: account.Name, Reason: reason}
 		}
-		return Row{line, account}, nil
+		return Row{Line: line, Account: account}, nil
 	}
 	return nil
 }

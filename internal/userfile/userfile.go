@@ -39,17 +39,34 @@ var ErrEmpty = errors.New("the file is empty")
 // Row is an account and the line where its record begins.
 type Row struct {
 	Line int
+	// PK is the primary key in a dump of Django, which may be one line, as it may be shown.
+	PK string
 	Account
+	// Absent are the parts of the account that the file cannot tell.
+	Absent users.Parts
 }
 
 // RowError refuses one row; those after it can be read.
 type RowError struct {
-	Line   int
-	Name   string // as far as it is known
-	Reason string
+	Line     int
+	PK, Name string // as far as they are known
+	Reason   string
 }
 
-func (e *RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+func (e *RowError) Error() string { return place{e.Line, e.PK}.String() + ": " + e.Reason }
+
+// place is where in the file an account is.
+type place struct {
+	line int
+	pk   string
+}
+
+func (p place) String() string {
+	if p.pk == "" {
+		return fmt.Sprintf("line %d", p.line)
+	}
+	return fmt.Sprintf("line %d (pk %s)", p.line, p.pk)
+}
 
 // FileError ends the reading of a file.
 type FileError struct {
@@ -65,7 +82,8 @@ func (e *FileError) Error() string {
 type Reader struct {
 	next     func() (Row, error)
 	warnings func() []string
-	seen     [3]map[string]int // the line of each name, user_id and sub
+	seen     [3]map[string]place // of each name, user_id and sub
+	absent   users.Parts
 }
 
 // Open begins to read a file. model is what Django calls its accounts, such as
@@ -73,7 +91,7 @@ type Reader struct {
 func Open(file io.ReadSeeker, format, model string) (*Reader, error) {
 	r := &Reader{warnings: func() []string { return nil }}
 	for i := range r.seen {
-		r.seen[i] = map[string]int{}
+		r.seen[i] = map[string]place{}
 	}
 	var err error
 	switch format {
@@ -97,13 +115,16 @@ func (r *Reader) Next() (Row, error) {
 		return Row{}, err
 	}
 	if users.HashKind(row.Name) != "" {
-		return Row{}, &RowError{Line: row.Line, Reason: "its name is a password hash"}
+		return Row{}, &RowError{Line: row.Line, PK: row.PK, Reason: "its name is a password hash"}
 	}
 	if reason := r.repeated(row); reason != "" {
-		return Row{}, &RowError{Line: row.Line, Name: row.Name, Reason: reason}
+		return Row{}, &RowError{Line: row.Line, PK: row.PK, Name: row.Name, Reason: reason}
 	}
 	return row, nil
 }
+
+// Absent are the parts that no account of the file tells.
+func (r *Reader) Absent() users.Parts { return r.absent }
 
 // Warnings say what was left out of accounts that were read, once Next has come to
 // the end.
@@ -119,11 +140,11 @@ func (r *Reader) repeated(row Row) string {
 	keys := [...]struct{ what, key string }{{"name", name}, {"user_id", row.UserID}, {"sub", row.Sub}}
 	for i, k := range keys {
 		if first, ok := r.seen[i][k.key]; ok && k.key != "" {
-			return fmt.Sprintf("its %s is that of line %d already", k.what, first)
+			return fmt.Sprintf("its %s is that of %s already", k.what, first)
 		}
 	}
 	for i, k := range keys {
-		r.seen[i][k.key] = row.Line
+		r.seen[i][k.key] = place{row.Line, row.PK}
 	}
 	return ""
 }

@@ -146,6 +146,27 @@ func TestCSV(t *testing.T) {
 	})
 }
 
+// A column that is not there tells nothing; one that is empty does.
+func TestCSVAbsentColumns(t *testing.T) {
+	for column, part := range map[string]users.Parts{
+		"password": users.PartHash, "is_active": users.PartDisabled, "user_id": users.PartUserID, "email": users.PartEmail,
+		"first_name": users.PartGivenName, "given_name": users.PartGivenName, "family_name": users.PartFamilyName, "is_staff": users.PartStaff,
+		"is_superuser": users.PartSuperuser, "groups": users.PartGroups, "permissions": users.PartPermissions, "claims": users.PartClaims,
+		"date_joined": 0,
+	} {
+		value := ""
+		if strings.HasPrefix(column, "is_") {
+			value = "false"
+		}
+		r, err := userfile.Open(strings.NewReader("username, "+column+"\nkyoko,"+value+"\n"), userfile.CSV, "")
+		must(t, err)
+		row, err := r.Next()
+		must(t, err)
+		want(t, column, row.Absent, users.AllParts&^part)
+		want(t, column+", of all rows", r.Absent(), row.Absent)
+	}
+}
+
 func TestCSVRefused(t *testing.T) {
 	for text, reason := range map[string]string{
 		"a,b":                           "it has 2 fields, the header has 5",
@@ -177,7 +198,7 @@ func TestCSVOpenQuote(t *testing.T) {
 	rows, refused, _, err := read(t, userfile.CSV, "username\nkyoko\n\"mori\nevil\n")
 	must(t, err)
 	want(t, "refused", refused, []string{`line 3: it is not CSV (RFC 4180): extraneous or missing " in quoted-field`})
-	want(t, "rows", rows, []userfile.Row{{Line: 2, Account: userfile.Account{Name: "kyoko"}}})
+	want(t, "rows", rows, []userfile.Row{{Line: 2, Account: userfile.Account{Name: "kyoko"}, Absent: users.AllParts}})
 }
 
 func TestFilesRefused(t *testing.T) {

@@ -60,8 +60,8 @@ func (h *Hash) Matches(password string) bool {
 	return match
 }
 
-// Tells reports whether the hash is one of all of password, in either form that Matches
-// tries. Plain bcrypt is not beyond its first 72 bytes: a match says nothing of the rest.
+// Tells reports whether the hash depends on all of password, in both forms that Matches
+// tries. Plain bcrypt takes 72 bytes: a match says nothing of the rest.
 func (h *Hash) Tells(password string) bool {
 	return h.scheme != bcryptPlain || max(len(password), len(norm.NFC.String(password))) <= bcryptBytes
 }

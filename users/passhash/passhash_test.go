@@ -114,6 +114,12 @@ func TestEndOfLongPassword(t *testing.T) {
 		found[scheme] = true
 		if cut := scheme == "bcrypt"; h.Matches(long[:72]) != cut || h.Matches(long+"more") != cut {
 			t.Errorf("%s: bytes past 72 are ignored: want %t", scheme, cut)
+		} else if h.Tells(long[:73]) == cut || !h.Tells(long[:72]) {
+			t.Errorf("%s tells of 72 bytes %t, of 73 %t", scheme, h.Tells(long[:72]), h.Tells(long[:73]))
+		} else if decomposed := strings.Repeat("e\u0301", 30); h.Tells(decomposed) == cut { // 90 bytes, 60 in NFC
+			t.Errorf("%s tells of 90 bytes in NFD: %t", scheme, !cut)
+		} else if excluded := strings.Repeat("\u0958", 20); h.Tells(excluded) == cut { // 60 bytes, 120 in NFC
+			t.Errorf("%s tells of 120 bytes in NFC: %t", scheme, !cut)
 		}
 	}
 	if len(found) != 7 {
