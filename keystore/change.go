@@ -124,7 +124,13 @@ type RotateRequest struct {
 	// Now lets the new key, or the pending one, sign at once. Clients that have
 	// not seen it refuse its tokens until they fetch the key set again.
 	Now bool
+	// Hold publishes the new key, or the pending one, without giving it a turn. Ripe
+	// gives it to the held one: now, or when every cache has been asked to fetch it.
+	Hold, Ripe bool
 }
+
+// heldFor is when a held key would sign if nobody ever came.
+const heldFor = 100 * 365 * 24 * time.Hour
 
 // rotate replaces the keys the request names: all of them or, on an error, none.
 // It returns the kids of the keys that take over.
@@ -151,25 +157,54 @@ func (c *change) rotate(req RotateRequest) ([]string, error) {
 }
 
 func (c *change) rotateOne(alg string, req RotateRequest) (*Key, error) {
+	if req.Hold && c.inState(alg, Active, c.now) == nil {
+		return nil, fmt.Errorf("%w: none signs for %s yet, so that its first one cannot be held", ErrNoKey, alg)
+	}
 	if pending := c.inState(alg, Pending, c.now); pending != nil {
-		if !req.Now {
-			return nil, c.pendingError(pending)
+		switch {
+		case req.Now:
+			return c.succeed(pending, c.now), nil
+		case req.Ripe && pending.Held:
+			return c.succeed(pending, c.ripe(pending)), nil
+		case req.Hold:
+			return c.hold(pending), nil
 		}
-		return c.succeed(pending, c.now), nil
+		return nil, c.pendingError(pending)
+	}
+	if req.Ripe {
+		return nil, fmt.Errorf("%w: none of %s waits for its turn", ErrNoKey, alg)
 	}
 	from, err := c.switchAt(req)
 	if err != nil {
 		return nil, err
 	}
 	k, err := c.add(alg, from)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case req.Hold:
+		return c.hold(k), nil
 	}
 	return c.succeed(k, from), nil
 }
 
+// hold takes a pending key's turn away until an operator gives it one.
+func (c *change) hold(k *Key) *Key {
+	c.succeed(k, c.now.Add(heldFor))
+	k.Held = true
+	return k
+}
+
+// ripe is when every cache that holds the key set honestly has fetched a held key,
+// whatever anyone claims to have fetched. It counts from when the key was held, which
+// moves along with leaps of the clock as its turn does.
+func (c *change) ripe(k *Key) time.Time {
+	held := k.SignsFrom.Add(-heldFor)
+	return later(c.now, later(held.Add(max(k.MaxCache, c.Policy.JWKSMaxAge)), c.HeldUntil).Add(settle))
+}
+
 func (c *change) pendingError(k *Key) error {
-	return &PendingError{Alg: k.Alg, KID: k.KID, SignsFrom: k.SignsFrom, Left: k.SignsFrom.Sub(c.now)}
+	return &PendingError{Alg: k.Alg, KID: k.KID, SignsFrom: k.SignsFrom, Left: k.SignsFrom.Sub(c.now), Held: k.Held}
 }
 
 // switchAt is when a key that is published now takes over.
@@ -192,7 +227,7 @@ func (c *change) switchAt(req RotateRequest) (time.Time, error) {
 // chain until then: also one that a withdrawal was to end sooner, for the
 // algorithm is wanted if it gets a new key.
 func (c *change) succeed(k *Key, from time.Time) *Key {
-	k.SignsFrom = from
+	k.SignsFrom, k.Held = from, false
 	for _, other := range c.chain(k.Alg) {
 		if other.KID != k.KID && other.open(c.now) {
 			other.SignsUntil = from

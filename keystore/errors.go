@@ -41,9 +41,14 @@ type PendingError struct {
 	// SignsFrom is when the pending key takes over, Left how long that is from now.
 	SignsFrom time.Time
 	Left      time.Duration
+	// Held: it waits for an operator instead.
+	Held bool
 }
 
 func (e *PendingError) Error() string {
+	if e.Held {
+		return fmt.Sprintf("%s: a rotation is under way: key %s is held", e.Alg, e.KID)
+	}
 	return fmt.Sprintf("%s: a rotation is under way: key %s signs from %s, in %s",
 		e.Alg, e.KID, e.SignsFrom.UTC().Format(time.RFC3339), e.Left.Round(time.Second))
 }

@@ -23,6 +23,9 @@ type ImportRequest struct {
 // after publish_ahead, after req.In, or at once. Its kid is its RFC 7638 thumbprint. It
 // refuses what ReadPrivateKey does and, with ErrKnown, a key that was here before.
 func (m *Manager) Import(ctx context.Context, req ImportRequest, dryRun bool) (Takeover, error) {
+	if len(req.PKCS8) > maxDER {
+		return Takeover{}, errLargeKey
+	}
 	private, err := x509.ParsePKCS8PrivateKey(req.PKCS8)
 	if err != nil {
 		return Takeover{}, fmt.Errorf("%w: it is not PKCS #8", ErrKeyFile)

@@ -185,6 +185,8 @@ func TestKeysThatAreNotRead(t *testing.T) {
 		"text":                  {[]byte("a secret"), "neither PEM nor a JWK"},
 		"DER":                   {pkcs8DER(t, p256), "neither PEM nor a JWK"},
 		"too large":             {bytes.Repeat([]byte("#"), MaxKeyFile+1), "more than 64 KiB"},
+		"a large key":           {pemOf("PRIVATE KEY", make([]byte, maxDER+1)), "larger than an RSA key of 8192 bits"},
+		"a large JWK":           {jwkOf(t, rsaKey, map[string]any{"p": strings.Repeat("A", maxMember+1)}), "larger than an RSA key of 8192 bits"},
 		"public PEM":            {public, "holds a public key"},
 		"certificate":           {pemOf("CERTIFICATE", []byte("x")), "holds a public key"},
 		"public JWK":            {jwkOf(t, p256, map[string]any{"d": nil}), "holds a public key"},
@@ -193,7 +195,7 @@ func TestKeysThatAreNotRead(t *testing.T) {
 		"another block":         {pemOf("DSA PRIVATE KEY", nil), `holds a PEM block "DSA PRIVATE KEY"`},
 		"OpenSSH":               {pemOf("OPENSSH PRIVATE KEY", nil), "ssh-keygen"},
 		"old PEM encryption":    {pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}}), "openssl pkcs8 -topk8"},
-		"damaged PKCS #8":       {pemOf("PRIVATE KEY", []byte{1, 2}), "not a key that can be imported: "},
+		"damaged PKCS #8":       {pemOf("PRIVATE KEY", []byte{1, 2}), "damaged, or not what its PEM block says"},
 		"symmetric":             {[]byte(`{"kty":"oct","k":"AAAA"}`), "symmetric"},
 		"for encryption":        {jwkOf(t, p256, map[string]any{"use": "enc"}), "not for signatures"},
 		"for verifying":         {jwkOf(t, p256, map[string]any{"key_ops": []string{"verify"}}), "not for signatures"},
@@ -331,4 +333,28 @@ func TestImportThatIsRefused(t *testing.T) {
 	roca := rocaRSA(t)
 	roca.Precompute()
 	refused(pkcs8DER(t, roca), ErrKeyFile, "ROCA")
+}
+
+// FuzzReadPrivateKey: what is read is a key that signs, and all else is refused in a
+// sentence that quotes nothing.
+func FuzzReadPrivateKey(f *testing.F) {
+	p256 := newEC(f, elliptic.P256())
+	for _, seed := range [][]byte{
+		pemOf("PRIVATE KEY", pkcs8DER(f, p256)), pemOf("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(newRSA(f))),
+		jwkOf(f, p256, nil), jwkOf(f, newRSA(f), nil), []byte(`{"keys":[{"keys":[{}]}]}`), pemOf("ENCRYPTED PRIVATE KEY", []byte{0x30, 0}),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := ReadPrivateKey(text, func() ([]byte, error) { return nil, ErrKeyFile })
+		if err != nil {
+			if !errors.Is(err, ErrKeyFile) || len(err.Error()) > 200 {
+				t.Fatal(err)
+			}
+			return
+		}
+		if _, err := k.PKCS8(); err != nil || checkPair(k.private) != nil {
+			t.Fatalf("a key that does not sign: %v", err)
+		}
+	})
 }

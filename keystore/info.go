@@ -17,6 +17,8 @@ type Info struct {
 	PublishedUntil time.Time `json:"published_until,omitzero"`
 	KeptUntil      time.Time `json:"kept_until,omitzero"`
 	Revoked        time.Time `json:"revoked,omitzero"`
+	// Held: it waits for an operator, and SignsFrom never comes.
+	Held bool `json:"held,omitempty"`
 	// PrivateHalf says whether the private half still exists.
 	PrivateHalf bool `json:"private_half"`
 }
@@ -33,7 +35,7 @@ func info(k *Key, now time.Time) Info {
 	return Info{
 		KID: k.KID, Alg: k.Alg, State: k.State(now),
 		Created: k.Created, SignsFrom: k.SignsFrom, SignsUntil: k.SignsUntil,
-		PublishedUntil: k.PublishedUntil(), KeptUntil: k.KeptUntil(), Revoked: k.Revoked,
+		PublishedUntil: k.PublishedUntil(), KeptUntil: k.KeptUntil(), Revoked: k.Revoked, Held: k.Held,
 		PrivateHalf: k.Sealed != "",
 	}
 }

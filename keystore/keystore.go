@@ -13,10 +13,14 @@
 //
 // Start at [Open], which returns a [Manager]: it signs, it knows the public keys,
 // and it changes the ring. [Ring] and [Key] say what is stored; the decisions are
-// in ring.go, change.go and maintain.go, which know no clock and no storage.
+// in ring.go, change.go and maintain.go, which know no clock and no storage. clock.go
+// says which instant it is for the keys when the clock leaps, authentic.go that a stored
+// ring is signet's own, private.go what may be imported, reseal.go how the sealing key
+// changes.
 //
 // The package refuses to make keys where sealed ones cannot be opened, to keep a
-// private half past its signing time, and to use one key with two algorithms.
+// private half past its signing time, to use one key with two algorithms, and to take a
+// ring that something else has changed.
 package keystore
 
 import (
@@ -404,7 +408,7 @@ func (m *Manager) sealed(alg string, private crypto.Signer) (Key, error) {
 
 func (r Ring) equal(other Ring) bool {
 	same := func(a, b Key) bool {
-		return a.KID == b.KID && a.Sealed == b.Sealed && a.Created.Equal(b.Created) &&
+		return a.KID == b.KID && a.Sealed == b.Sealed && a.Held == b.Held && a.Created.Equal(b.Created) &&
 			a.SignsFrom.Equal(b.SignsFrom) && a.SignsUntil.Equal(b.SignsUntil) && a.Revoked.Equal(b.Revoked) &&
 			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache && a.Extended == b.Extended
 	}

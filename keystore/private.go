@@ -36,6 +36,15 @@ func (k *ForeignKey) PKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKe
 // MaxKeyFile bounds a file that ReadPrivateKey takes, in bytes.
 const MaxKeyFile = 64 << 10
 
+// maxDER and maxMember bound a key and a number of a JWK: those of an RSA key of 8192 bits
+// are smaller. Checking whether larger numbers are prime takes minutes.
+const (
+	maxDER    = 8 << 10
+	maxMember = 1400
+)
+
+var errLargeKey = fmt.Errorf("%w: it is larger than an RSA key of 8192 bits", ErrKeyFile)
+
 // ReadPrivateKey reads the one private key in text: PEM with PKCS#1, PKCS#8, SEC 1 or
 // encrypted PKCS#8, or a JWK. passphrase is asked for an encrypted key alone. Errors
 // wrap ErrKeyFile and say nothing of the key.
@@ -89,6 +98,9 @@ var errPassphrase = errors.New("the passphrase does not open it, or it is damage
 
 func parseBlock(block *pem.Block, passphrase func() ([]byte, error)) (any, error) {
 	der := block.Bytes
+	if len(der) > maxDER {
+		return nil, errLargeKey
+	}
 	switch block.Type {
 	case "RSA PRIVATE KEY", "EC PRIVATE KEY":
 		if block.Headers["DEK-Info"] != "" {
@@ -117,10 +129,14 @@ func parseBlock(block *pem.Block, passphrase func() ([]byte, error)) (any, error
 }
 
 func parsed[K any](private K, err error) (any, error) {
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrKeyFile, strings.TrimPrefix(err.Error(), "x509: "))
+	if err == nil {
+		return private, nil
 	}
-	return private, nil
+	why := strings.TrimPrefix(err.Error(), "x509: ")
+	if strings.Contains(why, "asn1:") || strings.Contains(why, "use Parse") { // texts for programmers
+		why = "it is damaged, or not what its PEM block says"
+	}
+	return nil, fmt.Errorf("%w: %s", ErrKeyFile, why)
 }
 
 func newForeignKey(private any) (*ForeignKey, error) {
@@ -135,7 +151,8 @@ func newForeignKey(private any) (*ForeignKey, error) {
 func readJWK(text []byte) (*ForeignKey, error) {
 	var members struct {
 		Kty, Use, Alg, Kid string
-		D                  string
+		D, N, P, Q         string
+		DP, DQ, QI         string
 		Oth                json.RawMessage
 		KeyOps             []string          `json:"key_ops"`
 		Keys               []json.RawMessage `json:"keys"`
@@ -154,6 +171,9 @@ func readJWK(text []byte) (*ForeignKey, error) {
 		return nil, fmt.Errorf("%w: it holds a public key, and only the private one signs", ErrKeyFile)
 	case members.Use != "" && members.Use != "sig", members.KeyOps != nil && !slices.Contains(members.KeyOps, "sign"):
 		return nil, fmt.Errorf("%w: it is not for signatures (use, key_ops)", ErrKeyFile)
+	case max(len(members.D), len(members.N), len(members.P), len(members.Q),
+		len(members.DP), len(members.DQ), len(members.QI)) > maxMember:
+		return nil, errLargeKey
 	case members.Oth != nil:
 		return nil, fmt.Errorf("%w: RSA with more than two primes", ErrKeyFile)
 	}

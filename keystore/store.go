@@ -26,6 +26,9 @@ type Key struct {
 	SignsFrom time.Time `json:"signs_from"`
 	// SignsUntil is when its successor takes over; zero while there is none.
 	SignsUntil time.Time `json:"signs_until,omitzero"`
+	// Held keys wait, published, for an operator to give them their turn. SignsFrom is
+	// then so far ahead that it never comes.
+	Held bool `json:"held,omitempty"`
 	// Revoked is when an operator took the key out of use; zero if never.
 	Revoked time.Time `json:"revoked,omitzero"`
 

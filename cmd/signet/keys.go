@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -44,9 +45,12 @@ func keysListCommand(a *app) *cobra.Command {
 func nextOf(k keystore.Info, now time.Time) string {
 	switch k.State {
 	case keystore.Pending:
+		if k.Held {
+			return "published, and held: signs when signet keys rotate --wait or --now gives it its turn"
+		}
 		return "published; signs from " + in(k.SignsFrom, now)
 	case keystore.Active:
-		if k.SignsUntil.IsZero() {
+		if k.SignsUntil.IsZero() || k.SignsUntil.Sub(now) > 50*365*24*time.Hour { // its successor is held
 			return "signs, since " + clock(k.SignsFrom)
 		}
 		return "signs until " + in(k.SignsUntil, now)
@@ -96,16 +100,32 @@ func keysRotateCommand(a *app) *cobra.Command {
 		Short: "Replace the signing keys; nobody is logged out",
 		Long: `Replace the signing keys. A new key is published now and signs after
 keys.publish_ahead, when every service that caches the key set has seen it. The
-old key signs until then and stays published until its last token has expired.`,
+old key signs until then and stays published until its last token has expired.
+
+With --wait the new key is held, and signs as soon as every consumer of the last day
+has fetched it (signet keys consumers); if that takes longer than --for, the command
+lists who has not, and the key stays held.`,
 		Args: noArguments,
 	}
 	ahead := durationFlag(cmd, "in", "publish the new key this long before it signs (24h, 30d)")
 	cmd.Flags().StringVar(&request.Alg, "alg", "", "rotate this `ALGORITHM` only")
 	cmd.Flags().BoolVar(&request.Now, "now", false, "sign with the new or the pending key at once: services that have not seen it refuse its tokens until they fetch the key set")
 	cmd.Flags().BoolVar(&request.DryRun, "dry-run", false, "show the plan and change nothing")
+	wait := cmd.Flags().Bool("wait", false, "hold the new key until every consumer has fetched it")
+	limit := durationFlag(cmd, "for", "how long --wait waits (default 1h)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("in") && request.Now {
 			return usageError{errors.New("--in and --now exclude each other")}
+		}
+		if cmd.Flags().Changed("for") && (!*wait || *limit <= 0) {
+			return usageError{errors.New("--for says how long --wait waits, and is longer than nothing")}
+		}
+		if *wait && (cmd.Flags().Changed("in") || request.Now || request.DryRun) {
+			return usageError{errors.New("--wait excludes --in, --now and --dry-run")}
+		}
+		if *wait {
+			request.Alg = algorithm(request.Alg)
+			return rotateWhenFetched(cmd.Context(), a, request, cmp.Or(time.Duration(*limit), time.Hour))
 		}
 		if cmd.Flags().Changed("in") && *ahead <= 0 {
 			return usageError{errors.New("--in takes a time that is longer than nothing; --now is for at once")}

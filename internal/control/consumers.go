@@ -27,8 +27,12 @@ type Consumer struct {
 	Gone  []string `json:"gone"`
 }
 
-// label names a consumer in one text.
-func (c *Consumer) label() string {
+// Counts reports whether a rotation should wait for the consumer: one that fetched
+// within a day, and is known by a name or came back. One-time visitors could be anyone.
+func (c *Consumer) Counts(now time.Time) bool { return c.lately(now) && (c.Regular || c.Name != "") }
+
+// Label names a consumer in one text.
+func (c *Consumer) Label() string {
 	address := "unknown address"
 	if c.Address.IsValid() {
 		address = c.Address.String()

@@ -43,6 +43,8 @@ type Rotation struct {
 	Alg    string        `json:"alg,omitempty"`
 	In     time.Duration `json:"in,omitempty"`
 	Now    bool          `json:"now,omitempty"`
+	Hold   bool          `json:"hold,omitempty"`
+	Ripe   bool          `json:"ripe,omitempty"`
 	DryRun bool          `json:"dry_run,omitempty"`
 }
 
@@ -77,7 +79,7 @@ func (o *Operator) listKeys(context.Context, struct{}) (KeyList, error) {
 }
 
 func (o *Operator) rotateKeys(ctx context.Context, in Rotation) (Rotated, error) {
-	req := keystore.RotateRequest{Alg: in.Alg, In: in.In, Now: in.Now}
+	req := keystore.RotateRequest{Alg: in.Alg, In: in.In, Now: in.Now, Hold: in.Hold, Ripe: in.Ripe}
 	takeovers, err := o.Keys.Rotate(ctx, req, in.DryRun)
 	return Rotated{Takeovers: takeovers, DryRun: in.DryRun, Now: o.Keys.Schedule().Now}, err
 }

@@ -66,9 +66,9 @@ func (o *Operator) keyUse(kid string, list ConsumerList) *KeyUse {
 		switch {
 		case !c.lately(list.Now):
 		case c.Holds(kid):
-			use.Have = append(use.Have, c.label())
+			use.Have = append(use.Have, c.Label())
 		default:
-			use.Lack = append(use.Lack, c.label())
+			use.Lack = append(use.Lack, c.Label())
 		}
 	}
 	return use
