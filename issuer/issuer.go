@@ -170,15 +170,25 @@ func (i *Issuer) Login(ctx context.Context, a Attempt) (Tokens, error) {
 		return Tokens{}, err
 	}
 	p, now := i.policy.Load(), i.instant()
-	s := Session{
-		ID: newID(), Subject: u.ID, Client: a.Client, Current: newID(), Epoch: u.Epoch,
-		Created: now, Rotated: now, Ends: wholeSecond(now.Add(p.SessionLifetime)),
-	}
+	s := newSession(u, a.Client, now, p.SessionLifetime)
 	s.Expires = p.expiry(now, s.Ends)
 	tokens, kid, err := i.mintPair(p, &s, u, now)
 	if err != nil {
 		return Tokens{}, err
 	}
+	return i.begin(ctx, s, kid, tokens)
+}
+
+func newSession(u users.User, client string, now time.Time, life time.Duration) Session {
+	return Session{
+		ID: newID(), Subject: u.ID, Client: client, Current: newID(), Epoch: u.Epoch,
+		Created: now, Rotated: now, Ends: wholeSecond(now.Add(life)),
+	}
+}
+
+// begin stores a session, and only then gives away the tokens that the key kid signed
+// for it.
+func (i *Issuer) begin(ctx context.Context, s Session, kid string, tokens Tokens) (Tokens, error) {
 	s.KID = kid
 	if err := i.store.CreateSession(ctx, s); err != nil {
 		return Tokens{}, fmt.Errorf("store the session: %w", err)

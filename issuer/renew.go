@@ -21,21 +21,13 @@ func (i *Issuer) LoginRenewable(ctx context.Context, a Attempt) (Tokens, error) 
 		return Tokens{}, err
 	}
 	p, now := i.policy.Load(), i.instant()
-	s := Session{
-		ID: newID(), Subject: u.ID, Client: a.Client, Current: newID(), Epoch: u.Epoch,
-		Created: now, Rotated: now, Ends: wholeSecond(now.Add(p.renewal())),
-	}
+	s := newSession(u, a.Client, now, p.renewal())
 	s.Expires = s.Ends
 	tokens, kid, err := i.mintRenewable(p, &s, u, now)
 	if err != nil {
 		return Tokens{}, err
 	}
-	s.KID = kid
-	if err := i.store.CreateSession(ctx, s); err != nil {
-		return Tokens{}, fmt.Errorf("store the session: %w", err)
-	}
-	i.log.Info("login", "sub", s.Subject, "sid", s.ID)
-	return tokens, nil
+	return i.begin(ctx, s, kid, tokens)
 }
 
 // Renew trades an access token of LoginRenewable that has not expired for a new one,
