@@ -98,6 +98,22 @@ func serveBinary(t *testing.T, dir, addr string, env ...string) *process {
 	return launch(t, addr, cmd)
 }
 
+// waitLog waits until the log holds a text, and returns the log: lines are written
+// beside answers, and read beside the test.
+func (p *process) waitLog(t *testing.T, want string) string {
+	t.Helper()
+	err := waitFor(10*time.Second, func() error {
+		if !strings.Contains(p.stderr.String(), want) {
+			return fmt.Errorf("the log does not hold %q:\n%s", want, p.stderr)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return p.stderr.String()
+}
+
 // kill ends the process, and those that it started, at once, as a power cut would.
 func (p *process) kill() {
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)

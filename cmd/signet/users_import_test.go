@@ -59,7 +59,7 @@ func TestImportInManyBatches(t *testing.T) {
 	if n := len(d.userNames()); n != 1234 {
 		t.Errorf("%d accounts", n)
 	}
-	if log := d.server.stderr.String(); !strings.Contains(log, `op="users import" target="200 created"`) || strings.Contains(log, "pbkdf2") {
+	if log := d.server.waitLog(t, `op="users import" target="200 created"`); strings.Contains(log, "pbkdf2") {
 		t.Errorf("the log:\n%.2000s", log)
 	}
 }
