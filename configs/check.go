@@ -46,6 +46,7 @@ func (c *Config) Check() []Fault {
 	c.checkClaims(&r)
 	c.checkThrottle(&r)
 	c.checkKeys(&r)
+	c.checkPKCS11(&r)
 	c.checkPasswords(&r)
 	c.checkDialects(&r)
 	oneOf(&r, "log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -252,6 +253,28 @@ func (c *Config) checkThrottle(r *report) {
 }
 
 var algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
+
+// checkPKCS11 takes the three settings of a token together, or none.
+func (c *Config) checkPKCS11(r *report) {
+	settings := []struct{ key, value string }{
+		{"keys.pkcs11_module", c.Keys.PKCS11Module}, {"keys.pkcs11_token", c.Keys.PKCS11Token}, {"keys.pkcs11_pin_file", c.Keys.PKCS11PINFile},
+	}
+	set := ""
+	for _, s := range settings {
+		checkPath(r, s.key, s.value)
+		if s.value != "" {
+			set = s.key
+		}
+	}
+	for _, s := range settings {
+		if set != "" && s.value == "" {
+			r.bothf(s.key, set, "is empty, and %s is not; set all of keys.pkcs11_module, keys.pkcs11_token and keys.pkcs11_pin_file, or none", set)
+		}
+	}
+	if len(c.Keys.PKCS11Token) > 32 {
+		r.addf("keys.pkcs11_token", "is longer than the 32 bytes of a label; write the one that the token has")
+	}
+}
 
 func (c *Config) checkKeys(r *report) {
 	k := &c.Keys

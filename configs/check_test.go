@@ -102,6 +102,14 @@ func TestCheck(t *testing.T) {
 		{"publish_ahead below jwks_max_age", func(c *Config) { c.Keys.PublishAhead = time.Minute }, []string{"keys.publish_ahead: 1m is shorter than keys.jwks_max_age, 5m"}},
 		{"rotate never", func(c *Config) { c.Keys.RotateEvery = 0 }, nil},
 		{"rotate like publish_ahead", func(c *Config) { c.Keys.RotateEvery = day }, []string{"keys.rotate_every: 24h is not longer than keys.publish_ahead, 24h; make it longer, or 0"}},
+		{"token", func(c *Config) {
+			c.Keys.PKCS11Module, c.Keys.PKCS11Token, c.Keys.PKCS11PINFile = "/lib/token.so", strings.Repeat("x", 32), "/pin"
+		}, nil},
+		{"part of a token", func(c *Config) { c.Keys.PKCS11Token = "token" }, []string{
+			"keys.pkcs11_module: is empty, and keys.pkcs11_token is not; set all of", "keys.pkcs11_pin_file: is empty, and keys.pkcs11_token is not"}},
+		{"label of a token", func(c *Config) {
+			c.Keys.PKCS11Module, c.Keys.PKCS11Token, c.Keys.PKCS11PINFile = "/lib/\x00.so", strings.Repeat("x", 33), "/pin"
+		}, []string{`keys.pkcs11_module: "/lib/\x00.so" holds a control character`, "keys.pkcs11_token: is longer than the 32 bytes"}},
 		{"rotate negative", func(c *Config) { c.Keys.RotateEvery = -day }, []string{"keys.rotate_every: -24h is outside", "keys.rotate_every: -24h is not longer"}},
 
 		{"memory too small", func(c *Config) { c.Passwords.Memory = 7 << 20 }, []string{"passwords.memory: 7MiB is outside its limits; write a value from 8MiB to 1GiB"}},

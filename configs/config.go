@@ -113,6 +113,9 @@ type Keys struct {
 	PublishAhead time.Duration
 	// JWKSMaxAge is how long a client may cache the key set.
 	JWKSMaxAge time.Duration
+	// PKCS11Module is the library, PKCS11Token the label, PKCS11PINFile the file with the
+	// PIN of the token in which private keys live; all are empty if there is none.
+	PKCS11Module, PKCS11Token, PKCS11PINFile string
 }
 
 // Refresh rules what a refresh does to the refresh token.

@@ -312,10 +312,11 @@ func TestSameTextEverywhere(t *testing.T) {
 			if err := fs.Parse([]string{"--" + flagName(s.key) + "=" + text}); err != nil {
 				t.Fatal(err)
 			}
+			rest := companions(s, other)
 			for place, src := range map[string]Sources{
-				"file":        {File: []byte(yamlLine(s, text))},
-				"environment": {Env: []string{envName(s.key) + "=" + text}},
-				"flag":        {Flags: changed()},
+				"file":        {File: []byte(yamlLine(s, text)), Env: rest},
+				"environment": {Env: append(rest, envName(s.key)+"="+text)},
+				"flag":        {Flags: changed(), Env: rest},
 			} {
 				c, err := Load(src)
 				if err != nil {
@@ -329,6 +330,17 @@ func TestSameTextEverywhere(t *testing.T) {
 	}
 }
 
+// companions are the settings without which s cannot be set.
+func companions(s setting, c *Config) (env []string) {
+	const together = "keys.pkcs11_"
+	for _, other := range table {
+		if strings.HasPrefix(s.key, together) && strings.HasPrefix(other.key, together) && other.key != s.key {
+			env = append(env, envName(other.key)+"="+other.get(c))
+		}
+	}
+	return env
+}
+
 // otherConfig differs from the default in every setting.
 func otherConfig() *Config {
 	return &Config{
@@ -340,6 +352,7 @@ func otherConfig() *Config {
 		Keys: Keys{
 			Algorithms: []string{"RS256"}, RSABits: 3072, RotateEvery: 30 * day,
 			PublishAhead: 2 * time.Hour, JWKSMaxAge: time.Minute,
+			PKCS11Module: "/lib/token.so", PKCS11Token: "token", PKCS11PINFile: "/pin",
 		},
 		Proxies:  Proxies{Trusted: []string{"10.0.0.0/8", "::1"}, Header: "Forwarded"},
 		Claims:   Claims{Include: map[string][]string{"*": nil, "a": {"groups", "email"}}, UserIDType: "number"},

@@ -88,6 +88,12 @@ var table = []setting{
 		duration(func(c *Config) *time.Duration { return &c.Keys.PublishAhead })},
 	{"keys.jwks_max_age", reload, "how long a client may cache the key set",
 		duration(func(c *Config) *time.Duration { return &c.Keys.JWKSMaxAge })},
+	{"keys.pkcs11_module", fixed, "PKCS #11 library of the token in which private keys live; empty means sealed in the database",
+		text("FILE", func(c *Config) *string { return &c.Keys.PKCS11Module })},
+	{"keys.pkcs11_token", fixed, "label of that token",
+		text("LABEL", func(c *Config) *string { return &c.Keys.PKCS11Token })},
+	{"keys.pkcs11_pin_file", fixed, "file with the PIN of that token, readable by its owner alone",
+		text("FILE", func(c *Config) *string { return &c.Keys.PKCS11PINFile })},
 
 	{"refresh.rotate", reload, "replace the refresh token at each use",
 		boolean(func(c *Config) *bool { return &c.Refresh.Rotate })},

@@ -25,8 +25,8 @@ var Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
 func generate(alg string, rsaBits int) (crypto.Signer, error) {
 	switch alg {
 	case "RS256", "PS256":
-		if !slices.Contains([]int{2048, 3072, 4096}, rsaBits) {
-			return nil, fmt.Errorf("%w: RSA keys have 2048, 3072 or 4096 bits, not %d", ErrAlgorithm, rsaBits)
+		if err := checkRSABits(rsaBits); err != nil {
+			return nil, err
 		}
 		return rsa.GenerateKey(rand.Reader, rsaBits)
 	case "ES256":
@@ -41,9 +41,16 @@ func generate(alg string, rsaBits int) (crypto.Signer, error) {
 	}
 }
 
-// newJWK wraps a private key as a JWK whose kid is its RFC 7638 thumbprint.
-func newJWK(alg string, private crypto.Signer) (jwk.Key, error) {
-	key, err := jwk.FromRaw(private)
+func checkRSABits(bits int) error {
+	if !slices.Contains([]int{2048, 3072, 4096}, bits) {
+		return fmt.Errorf("%w: RSA keys have 2048, 3072 or 4096 bits, not %d", ErrAlgorithm, bits)
+	}
+	return nil
+}
+
+// newJWK wraps a private or a public key as a JWK whose kid is its RFC 7638 thumbprint.
+func newJWK(alg string, raw any) (jwk.Key, error) {
+	key, err := jwk.FromRaw(raw)
 	if err != nil {
 		return nil, fmt.Errorf("make a JWK: %w", err)
 	}

@@ -84,6 +84,7 @@ func (r *Ring) admitNext(next *Ring) error {
 // finish says how the ring is to be stored, and when it was, if there is anything new.
 func (c *change) finish(before Ring, sealing *SealingKey) {
 	c.Format, c.SealedBy = ringFormat, sealing.ID()
+	c.doom(before)
 	if !c.equal(before) {
 		c.Seen = c.now
 		c.utc()

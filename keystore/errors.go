@@ -21,6 +21,8 @@ var (
 	// ErrSealingKey: the sealing key is missing, unreadable or not the one that
 	// sealed the keys.
 	ErrSealingKey = errors.New("sealing key")
+	// ErrVault: a private half that lives outside of the process cannot be reached.
+	ErrVault = errors.New("private keys outside of the database")
 	// ErrKeyFile: what was given is no private key that can be imported.
 	ErrKeyFile = errors.New("not a key that can be imported")
 	// ErrKnown: the key to import is or was in the ring.

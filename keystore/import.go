@@ -23,6 +23,9 @@ type ImportRequest struct {
 // after publish_ahead, after req.In, or at once. Its kid is its RFC 7638 thumbprint. It
 // refuses what ReadPrivateKey does and, with ErrKnown, a key that was here before.
 func (m *Manager) Import(ctx context.Context, req ImportRequest, dryRun bool) (Takeover, error) {
+	if m.vault != nil {
+		return Takeover{}, errImportIntoVault
+	}
 	if len(req.PKCS8) > maxDER {
 		return Takeover{}, errLargeKey
 	}

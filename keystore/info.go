@@ -21,6 +21,8 @@ type Info struct {
 	Held bool `json:"held,omitempty"`
 	// PrivateHalf says whether the private half still exists.
 	PrivateHalf bool `json:"private_half"`
+	// Vault is where the private half lives, if that is not the database.
+	Vault string `json:"vault,omitempty"`
 }
 
 // Takeover is one key that takes the place of another.
@@ -32,12 +34,16 @@ type Takeover struct {
 }
 
 func info(k *Key, now time.Time) Info {
-	return Info{
+	i := Info{
 		KID: k.KID, Alg: k.Alg, State: k.State(now),
 		Created: k.Created, SignsFrom: k.SignsFrom, SignsUntil: k.SignsUntil,
 		PublishedUntil: k.PublishedUntil(), KeptUntil: k.KeptUntil(), Revoked: k.Revoked, Held: k.Held,
 		PrivateHalf: k.Sealed != "",
 	}
+	if inVault(k.Sealed) {
+		i.Vault = k.Sealed
+	}
+	return i
 }
 
 // takeover finds the key whose signing ends where that of kid begins.

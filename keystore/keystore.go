@@ -16,7 +16,7 @@
 // in ring.go, change.go and maintain.go, which know no clock and no storage. clock.go
 // says which instant it is for the keys when the clock leaps, authentic.go that a stored
 // ring is signet's own, private.go what may be imported, reseal.go how the sealing key
-// changes.
+// changes, vault.go how private halves live outside of the process.
 //
 // The package refuses to make keys where sealed ones cannot be opened, to keep a
 // private half past its signing time, to use one key with two algorithms, and to take a
@@ -43,6 +43,9 @@ import (
 type Options struct {
 	Store   Store
 	Sealing *SealingKey
+	// Vault keeps the private halves that are made from now on; nil means that they are
+	// sealed and stored.
+	Vault Vault
 	// Policy is put in force; nil leaves the one that is stored with the keys.
 	Policy *Policy
 	// Now is the clock; nil means time.Now.
@@ -59,12 +62,14 @@ type Options struct {
 type Manager struct {
 	store   Store
 	sealing *SealingKey
+	vault   Vault // may be nil
 	now     func() time.Time
 	elapsed func() time.Duration // may be nil; see elapsedAt
 	started time.Time
 	log     *slog.Logger
 
 	changing sync.Mutex // held while the ring is changed
+	inVault  vaultWork
 	state    atomic.Pointer[snapshot]
 	changed  chan struct{} // wakes Run
 }
@@ -75,7 +80,7 @@ type Manager struct {
 // changes nothing.
 func Open(ctx context.Context, opts Options) (*Manager, error) {
 	m := &Manager{
-		store: opts.Store, sealing: opts.Sealing, now: opts.Now, elapsed: opts.Elapsed, log: opts.Log,
+		store: opts.Store, sealing: opts.Sealing, vault: opts.Vault, now: opts.Now, elapsed: opts.Elapsed, log: opts.Log,
 		changed: make(chan struct{}, 1),
 	}
 	m.setDefaults()
@@ -88,6 +93,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if err := m.adopt(ring); err != nil {
 		return nil, err
 	}
+	m.tidyVault(ring)
 	if err := m.begin(ctx, ring, opts.Policy); err != nil {
 		return nil, err
 	}
@@ -163,7 +169,17 @@ func (m *Manager) SetPolicy(ctx context.Context, p Policy) error {
 // or empty for the first of them that has a signing key. An algorithm that was
 // added signs when caches have seen its key, and is ErrNoKey until then.
 func (m *Manager) Sign(alg, typ string, payload []byte) (token, kid string, err error) {
-	state := m.state.Load() // before the clock is read: the state is never of a later time
+	for {
+		state := m.state.Load() // before the clock is read: the state is never of a later time
+		token, kid, err = m.signWith(state, alg, typ, payload)
+		// A vault destroys the key of a state that has passed.
+		if !errors.Is(err, ErrVault) || m.state.Load() == state {
+			return token, kid, err
+		}
+	}
+}
+
+func (m *Manager) signWith(state *snapshot, alg, typ string, payload []byte) (token, kid string, err error) {
 	k, err := state.signer(alg, m.instant(state, m.now()).at)
 	if err != nil {
 		return "", "", err
@@ -171,7 +187,7 @@ func (m *Manager) Sign(alg, typ string, payload []byte) (token, kid string, err 
 	input := compactjws.SigningInput(k.prefix(typ), payload, k.signatureSize)
 	signature, err := k.signer.Sign(input, k.private)
 	if err != nil {
-		return "", "", fmt.Errorf("sign with key %s: %w", k.kid, err)
+		return "", "", signingFailed(k.stored, err)
 	}
 	return compactjws.Seal(input, signature), k.kid, nil
 }
@@ -250,7 +266,7 @@ func (m *Manager) apply(ctx context.Context, dryRun bool, alter func(*change) er
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if dryRun {
-		c, err := m.alter(m.state.Load().ring, alter)
+		c, err := m.alter(m.state.Load().ring, alter, m.makeKey) // a plan makes nothing in a vault
 		return *c.Ring, err
 	}
 	err := m.change(ctx, alter)
@@ -265,6 +281,7 @@ func (m *Manager) change(ctx context.Context, alter func(*change) error) error {
 // changeTo stores the altered ring under a sealing key, which is that of the process
 // from then on.
 func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(*change) error) error {
+	defer m.emptyVault()
 	for range 3 {
 		stored, err := m.load(ctx)
 		if err == nil {
@@ -273,10 +290,11 @@ func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(
 		if err != nil {
 			return err
 		}
-		c, err := m.alter(stored, alter)
+		c, err := m.alter(stored, alter, m.keyMaker())
 		if err != nil {
 			return err
 		}
+		m.forgetDestroyed(c)
 		if c.finish(stored, sealing); c.equal(stored) {
 			return nil
 		}
@@ -289,9 +307,9 @@ func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(
 		case err == nil:
 			ring.Version++
 			m.sealing = sealing
-			return m.adoptAs(ring, known{at: c.now, elapsed: c.elapsed})
+			return m.keepMade(m.adoptAs(ring, known{at: c.now, elapsed: c.elapsed}))
 		case !errors.Is(err, ErrConflict):
-			return errors.Join(fmt.Errorf("store the keys: %w", err), m.reload(ctx, sealing))
+			return errors.Join(fmt.Errorf("store the keys: %w", err), m.keepMade(m.reload(ctx, sealing)))
 		}
 	}
 	return ErrConflict
@@ -300,7 +318,7 @@ func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(
 // alter applies a change to a copy of ring. A key that it needs is made before the
 // clock is read again: making one takes seconds on a slow machine, and the change
 // promises when clients can see it.
-func (m *Manager) alter(ring Ring, alter func(*change) error) (*change, error) {
+func (m *Manager) alter(ring Ring, alter func(*change) error, make keyMaker) (*change, error) {
 	var ready []Key
 	for {
 		c := newChange(ring, m.instant(m.state.Load(), m.now()), ready)
@@ -310,7 +328,7 @@ func (m *Manager) alter(ring Ring, alter func(*change) error) (*change, error) {
 			c.destroy()
 			return c, err
 		}
-		k, err := m.newKey(need.alg, c.Policy.RSABits)
+		k, err := newKey(make, need.alg, c.Policy.RSABits)
 		if err != nil {
 			return c, err
 		}
@@ -354,7 +372,7 @@ func (m *Manager) adopt(ring Ring) error {
 // adoptAs is adopt for a process that knows when the clock was right.
 func (m *Manager) adoptAs(ring Ring, known known) error {
 	previous := m.state.Load()
-	next, err := newSnapshot(ring, previous, m.sealing)
+	next, err := newSnapshot(ring, previous, privateHalves{m.sealing, m.vault})
 	if err != nil {
 		return err
 	}
@@ -370,11 +388,14 @@ func (m *Manager) adoptAs(ring Ring, known known) error {
 	return nil
 }
 
+// keyMaker makes a key for an algorithm.
+type keyMaker func(alg string, rsaBits int) (Key, error)
+
 // newKey makes a key whose kid can be typed as an argument: none begins with a
 // dash, which one base64url text in 64 does.
-func (m *Manager) newKey(alg string, rsaBits int) (Key, error) {
+func newKey(make keyMaker, alg string, rsaBits int) (Key, error) {
 	for {
-		k, err := m.makeKey(alg, rsaBits)
+		k, err := make(alg, rsaBits)
 		if err != nil || k.KID[0] != '-' {
 			return k, err
 		}
@@ -412,7 +433,7 @@ func (r Ring) equal(other Ring) bool {
 			a.SignsFrom.Equal(b.SignsFrom) && a.SignsUntil.Equal(b.SignsUntil) && a.Revoked.Equal(b.Revoked) &&
 			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache && a.Extended == b.Extended
 	}
-	if r.Format != other.Format || r.SealedBy != other.SealedBy || !slices.Equal(r.Refused, other.Refused) ||
+	if r.Format != other.Format || r.SealedBy != other.SealedBy || !slices.Equal(r.Refused, other.Refused) || !slices.Equal(r.Doomed, other.Doomed) ||
 		!r.Seen.Equal(other.Seen) || !r.Stopped.Equal(other.Stopped) {
 		return false
 	}

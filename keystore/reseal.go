@@ -48,7 +48,7 @@ func (m *Manager) Reseal(ctx context.Context, dryRun bool) (Resealed, error) {
 	}
 	out := Resealed{Path: m.sealing.from}
 	for _, k := range m.state.Load().ring.Keys {
-		if k.Sealed != "" {
+		if k.Sealed != "" && !inVault(k.Sealed) {
 			out.Keys++
 		}
 	}
@@ -103,7 +103,7 @@ func (m *Manager) resealWith(ctx context.Context, path string, next *SealingKey)
 func (c *change) reseal(from, to *SealingKey) error {
 	for i := range c.Keys {
 		k := &c.Keys[i]
-		if k.Sealed == "" {
+		if k.Sealed == "" || inVault(k.Sealed) {
 			continue
 		}
 		private, err := from.unseal(k.KID, k.Sealed)

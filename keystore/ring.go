@@ -199,7 +199,7 @@ func (r *Ring) missesTurn(alg string, now time.Time) bool {
 
 // clone copies the ring so that a failed change leaves the original alone.
 func (r Ring) clone() Ring {
-	r.Keys, r.Refused = slices.Clone(r.Keys), slices.Clone(r.Refused)
+	r.Keys, r.Refused, r.Doomed = slices.Clone(r.Keys), slices.Clone(r.Refused), slices.Clone(r.Doomed)
 	return r
 }
 

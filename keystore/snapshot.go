@@ -50,17 +50,17 @@ type builtDocument struct {
 
 // newSnapshot opens ring. What previous has opened is taken over, except for
 // private halves that ring no longer holds.
-func newSnapshot(ring Ring, previous *snapshot, sealing *SealingKey) (*snapshot, error) {
+func newSnapshot(ring Ring, previous *snapshot, open privateHalves) (*snapshot, error) {
 	s := &snapshot{ring: ring, keys: make(map[string]*openKey, len(ring.Keys))}
 	for i := range ring.Keys {
 		k := &ring.Keys[i]
 		if previous != nil {
-			if open := previous.keys[k.KID]; open != nil && (open.private != nil) == (k.Sealed != "") {
-				s.keys[k.KID] = &openKey{stored: k, material: open.material}
+			if known := previous.keys[k.KID]; known != nil && (known.private != nil) == (k.Sealed != "") {
+				s.keys[k.KID] = &openKey{stored: k, material: known.material}
 				continue
 			}
 		}
-		m, err := newMaterial(k, sealing)
+		m, err := newMaterial(k, open)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func newSnapshot(ring Ring, previous *snapshot, sealing *SealingKey) (*snapshot,
 	return s, nil
 }
 
-func newMaterial(k *Key, sealing *SealingKey) (*material, error) {
+func newMaterial(k *Key, open privateHalves) (*material, error) {
 	m := &material{kid: k.KID}
 	var err error
 	if m.jwk, err = jwk.ParseKey(k.Public); err != nil {
@@ -84,12 +84,8 @@ func newMaterial(k *Key, sealing *SealingKey) (*material, error) {
 	if k.Sealed == "" {
 		return m, nil
 	}
-	private, err := sealing.unseal(k.KID, k.Sealed)
-	if err != nil {
+	if m.private, err = open.private(k, m.public); err != nil {
 		return nil, err
-	}
-	if err := private.Raw(&m.private); err != nil {
-		return nil, fmt.Errorf("key %s: the private half cannot be read: %w", k.KID, err)
 	}
 	if m.signer, err = jws.NewSigner(jwa.SignatureAlgorithm(k.Alg)); err != nil {
 		return nil, fmt.Errorf("key %s: %w", k.KID, err)

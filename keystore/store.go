@@ -17,7 +17,7 @@ type Key struct {
 	// white space.
 	Public json.RawMessage `json:"public"`
 	// Sealed is the private half as an encrypted JWK (RFC 7517 §7), in compact
-	// JWE form; empty once it has been destroyed.
+	// JWE form, or says where in a Vault it is; empty once it has been destroyed.
 	Sealed string `json:"sealed,omitempty"`
 
 	// Created is when the key was made, and published.
@@ -79,6 +79,8 @@ type Ring struct {
 	// Refused are the kids of revoked keys that were forgotten since: none is
 	// imported again.
 	Refused []string `json:"refused,omitempty"`
+	// Doomed are places in a Vault whose private halves are to be destroyed.
+	Doomed []string `json:"doomed,omitempty"`
 	// Seen is the last stored instant at which the clock was right: no state is
 	// evaluated at an earlier one.
 	Seen time.Time `json:"seen,omitzero"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -28,6 +29,7 @@ type domains struct {
 	issuer  *issuer.Issuer
 	limits  *throttle.Limiter
 	clients *oauth.Clients
+	token   io.Closer // in which private keys live; nil if there is none
 	now     func() time.Time
 }
 
@@ -56,9 +58,18 @@ func openDomains(ctx context.Context, opts openOptions) (*domains, error) {
 	}
 	d := &domains{store: store, now: opts.now}
 	if err := d.wire(ctx, opts); err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
+}
+
+// close closes the database last: whoever opens it next finds the token free.
+func (d *domains) close() error {
+	var err error
+	if d.token != nil {
+		err = d.token.Close()
+	}
+	return errors.Join(err, d.store.Close())
 }
 
 // refuseLostDatabase refuses to begin anew beside the sealing key of a database that
@@ -82,11 +93,16 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
+	vault, token, err := openVault(cfg)
+	if err != nil {
+		return err
+	}
+	d.token = token
 	sealing, err := keystore.SettleSealingKey(cfg.SealKeyPath(), ring, len(ring.Keys) == 0 && !opts.stored, log)
 	if err != nil {
 		return err
 	}
-	keys := keystore.Options{Store: d.store, Sealing: sealing, Now: d.now, Elapsed: opts.elapsed, Log: log}
+	keys := keystore.Options{Store: d.store, Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Log: log}
 	if !opts.stored {
 		policy := keyPolicy(cfg)
 		keys.Policy = &policy
@@ -214,7 +230,7 @@ func localDoor(ctx context.Context, cfg *configs.Config) (control.Door, func() e
 	if err != nil {
 		return nil, nil, err
 	}
-	return control.Local(d.operator()), d.store.Close, nil
+	return control.Local(d.operator()), d.close, nil
 }
 
 // do sends one operation through the door.

@@ -74,7 +74,7 @@ func keysShowCommand(a *app) *cobra.Command {
 			return a.print(k, func(w io.Writer) {
 				private := "destroyed"
 				if k.PrivateHalf {
-					private = "sealed in the database"
+					private = cmp.Or(k.Vault, "sealed in the database")
 				}
 				columns(w, "KEY | "+k.KID, func(row func(...any)) {
 					row("algorithm", k.Alg)
@@ -84,7 +84,9 @@ func keysShowCommand(a *app) *cobra.Command {
 					row("signs from", clock(k.SignsFrom))
 					row("signs until", clock(k.SignsUntil))
 					row("published until", clock(k.PublishedUntil))
-					row("verifies refresh tokens until", clock(k.KeptUntil))
+					if k.Revoked.IsZero() { // of a revoked key nothing verifies
+						row("verifies refresh tokens until", clock(k.KeptUntil))
+					}
 					row("revoked", clock(k.Revoked))
 					writeUse(k, row)
 				})

@@ -21,6 +21,7 @@ import (
 	"signet/internal/web"
 	"signet/internal/web/clientaddr"
 	"signet/issuer/oauth"
+	"signet/keystore"
 )
 
 // shutdownGrace is how long requests under way may take after a signal to stop.
@@ -103,7 +104,7 @@ func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 	operator := s.domains.operator()
 	operator.Watch(s.fetched)
 	if s.control, err = control.Listen(s.cfg.SocketPath(), operator, s.log); err != nil {
-		return errors.Join(err, s.domains.store.Close())
+		return errors.Join(err, s.domains.close())
 	}
 	return nil
 }
@@ -143,9 +144,10 @@ func makeDataDir(dir string) error {
 	return nil
 }
 
-// storageFailed reports an error that says nothing about the request.
+// storageFailed reports an error that says nothing about the request: of the database, or
+// of the token in which private keys live.
 func storageFailed(err error) bool {
-	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed)
+	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed) || errors.Is(err, keystore.ErrVault)
 }
 
 func (s *server) address() string { return s.listener.Addr().String() }
@@ -171,7 +173,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 		group.Go(func() error { extra(running); return nil })
 	}
 	group.Go(func() error { <-running.Done(); return s.stop() })
-	return errors.Join(group.Wait(), s.domains.store.Close())
+	return errors.Join(group.Wait(), s.domains.close())
 }
 
 // stop ends the listeners. ctx has ended already: the grace has a clock of its own.

@@ -103,6 +103,12 @@ var rules = []rule{
 		because: "the public listener reaches no operator's command and no configuration",
 	},
 	{
+		of:      func(string) bool { return true },
+		forbids: oneOf("github.com/miekg/pkcs11", "signet/internal/pkcs11"),
+		deep:    true,
+		because: "PKCS #11 needs cgo, and is in a build of its own: that without the tag is static",
+	},
+	{
 		of:      below("signet/internal"),
 		forbids: below("signet/cmd"),
 		because: "the program is on top",

@@ -24,14 +24,19 @@ type client struct {
 	// newKeyWithin is how long it may refuse a key that signs without having been
 	// published before.
 	newKeyWithin time.Duration
-	differs      map[string]string
+	// forgetsWithin is how long it may accept a revoked key without having seen a
+	// token of another; zero if that is longer than a run.
+	forgetsWithin time.Duration
+	// kind is its name in the table of docs/leaked-key.md.
+	kind    string
+	differs map[string]string
 }
 
 // common is what every client does unless its row says otherwise.
 var common = map[string]string{
 	caseNone: "401", caseGood: "200", caseTyp: "200", caseMachine: "200",
 	caseExpired: "401", caseAudience: "401", caseRefresh: "401", caseForged: "401, then 200",
-	caseRotation: "0 failed", caseRevoked: "401",
+	caseRotation: "0 failed", caseRevoked: "200, then 401", caseAlone: "200",
 }
 
 var (
@@ -41,19 +46,19 @@ var (
 )
 
 var clients = []client{
-	{name: "go-verify", needs: map[string]string{"go": "golang"}, inModule: true},
+	{name: "go-verify", needs: map[string]string{"go": "golang"}, inModule: true, kind: "signet/verify", forgetsWithin: jwksMaxAge},
 	// PyJWT does not look for an unknown kid within 30 s of its last fetch.
-	{name: "django-simplejwt", needs: python, newKeyWithin: 30 * time.Second},
-	{name: "fastapi-pyjwt", needs: python, newKeyWithin: 30 * time.Second},
+	{name: "django-simplejwt", needs: python, kind: "simplejwt with JWK_URL", newKeyWithin: 30 * time.Second},
+	{name: "fastapi-pyjwt", needs: python, kind: "PyJWT", newKeyWithin: 30 * time.Second},
 	// Nor does jose.
-	{name: "express-jose", needs: node, newKeyWithin: 30 * time.Second},
+	{name: "express-jose", needs: node, kind: "jose", newKeyWithin: 30 * time.Second},
 	// jwks-rsa keeps each key for 10 minutes, whatever is published.
-	{name: "express-jwks-rsa", needs: node, differs: map[string]string{caseRevoked: "200"}},
-	{name: "spring-boot", needs: java},
-	{name: "apache-oauth2", needs: map[string]string{"apache2": "apache2 libapache2-mod-oauth2"}},
-	{name: "apache-openidc", needs: map[string]string{"apache2": "apache2 libapache2-mod-auth-openidc", "openssl": "openssl"}},
+	{name: "express-jwks-rsa", needs: node, kind: "jwks-rsa", differs: map[string]string{caseRevoked: "200, then 200"}},
+	{name: "spring-boot", needs: java, kind: "Spring"},
+	{name: "apache-oauth2", needs: map[string]string{"apache2": "apache2 libapache2-mod-oauth2"}, kind: "mod_oauth2"},
+	{name: "apache-openidc", needs: map[string]string{"apache2": "apache2 libapache2-mod-auth-openidc", "openssl": "openssl"}, kind: "mod_auth_openidc"},
 	// HAProxy reads keys from files, at its start and when it is told to.
-	{name: "haproxy", needs: map[string]string{"haproxy": "haproxy"}, reload: "./reload.sh"},
+	{name: "haproxy", needs: map[string]string{"haproxy": "haproxy"}, kind: "HAProxy", reload: "./reload.sh"},
 }
 
 // missing names the packages that this machine lacks.
@@ -71,8 +76,11 @@ func (c client) expected(column string) string {
 	if text, ok := c.differs[column]; ok {
 		return text
 	}
-	if column == caseNewKey {
+	switch {
+	case column == caseNewKey:
 		return within(c.newKeyWithin)
+	case column == caseAlone && c.forgetsWithin > 0:
+		return "401 " + within(c.forgetsWithin)
 	}
 	return common[column]
 }

@@ -26,6 +26,8 @@ const (
 // clients do not look for an unknown kid again.
 const publishAhead = 40 * time.Second
 
+const jwksMaxAge = 30 * time.Second
+
 // issuer is the real binary, serving from a configuration file.
 type issuer struct {
 	url     string
@@ -101,8 +103,8 @@ func (i *issuer) stop() { i.process.stop() }
 func (i *issuer) config() string { return filepath.Join(i.dir, "signet.yaml") }
 
 func (i *issuer) configure(s settings) error {
-	text := fmt.Sprintf("issuer: %s\nlisten: %s\ntokens: {audience: [%s], access: %v, typ: {%s}}\nkeys: {publish_ahead: %v, jwks_max_age: 30s}\n",
-		i.url, strings.TrimPrefix(i.url, "http://"), s.audience, s.access, s.typ, publishAhead)
+	text := fmt.Sprintf("issuer: %s\nlisten: %s\ntokens: {audience: [%s], access: %v, typ: {%s}}\nkeys: {publish_ahead: %v, jwks_max_age: %v}\n",
+		i.url, strings.TrimPrefix(i.url, "http://"), s.audience, s.access, s.typ, publishAhead, jwksMaxAge)
 	return os.WriteFile(i.config(), []byte(text), 0o600)
 }
 

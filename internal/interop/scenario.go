@@ -25,10 +25,11 @@ const (
 	caseRotation = "rotation"
 	caseNewKey   = "new key"
 	caseRevoked  = "revoked"
+	caseAlone    = "revoked, alone"
 )
 
 var columns = []string{
-	caseNone, caseGood, caseTyp, caseMachine, caseExpired, caseAudience, caseRefresh, caseForged, caseRotation, caseNewKey, caseRevoked,
+	caseNone, caseGood, caseTyp, caseMachine, caseExpired, caseAudience, caseRefresh, caseForged, caseRotation, caseNewKey, caseRevoked, caseAlone,
 }
 
 // clockSkew is the longest leeway of the clients here, and some more.
@@ -52,7 +53,10 @@ func drive(ctx context.Context, i *issuer, servers []*server) error {
 	if err := status(ctx, servers, caseExpired, expired); err != nil {
 		return err
 	}
-	return revocation(ctx, i, servers)
+	if err := revocation(ctx, i, servers); err != nil {
+		return err
+	}
+	return alone(ctx, i, servers)
 }
 
 // expiring is a token that lives for a second.
@@ -183,15 +187,25 @@ func rotation(ctx context.Context, i *issuer, servers []*server) error {
 	return nil
 }
 
-// revocation takes the key out that signs. A key that was never published signs at
-// once: it is accepted when the client looks for it, and then the revoked one is
-// refused, where the client forgets what is no longer published.
+// revocation takes the key out that signs, and presents a token of it before and after
+// one of the new key, which was never published: that one is accepted when the client
+// looks for it, and then the revoked key is refused, where the client forgets what is
+// no longer published.
 func revocation(ctx context.Context, i *issuer, servers []*server) error {
-	old, err := i.login(ctx)
+	old, err := i.revoke(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := i.command(ctx, "", "keys", "revoke", old.access.header("kid")); err != nil {
+	before := map[string]int{}
+	var mu sync.Mutex
+	err = each(servers, func(s *server) error {
+		code, _, err := s.ask(ctx, old)
+		mu.Lock()
+		before[s.name] = code
+		mu.Unlock()
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := each(servers, func(s *server) error { return s.keysChanged(ctx) }); err != nil {
@@ -202,29 +216,75 @@ func revocation(ctx context.Context, i *issuer, servers []*server) error {
 		return err
 	}
 	return each(servers, func(s *server) error {
-		begun := time.Now()
-		for {
-			code, _, err := s.ask(ctx, fresh.access)
-			if err != nil {
-				return err
-			}
-			late := time.Since(begun) > s.newKeyWithin+2*time.Second
-			if code == http.StatusOK && !late {
-				s.cells[caseNewKey] = within(s.newKeyWithin)
-				break
-			}
-			if late {
-				s.cells[caseNewKey] = fmt.Sprintf("%d after %v", code, s.newKeyWithin)
-				break
-			}
-			if err := wait(ctx, 500*time.Millisecond); err != nil {
-				return err
-			}
+		cell, err := s.becomes(ctx, fresh.access, http.StatusOK, s.newKeyWithin, 2*time.Second)
+		if err != nil {
+			return err
 		}
-		code, _, err := s.ask(ctx, old.access)
-		s.cells[caseRevoked] = fmt.Sprint(code)
+		s.cells[caseNewKey] = cell
+		after, _, err := s.ask(ctx, old)
+		s.cells[caseRevoked] = fmt.Sprintf("%d, then %d", before[s.name], after)
 		return err
 	})
+}
+
+// alone revokes once more, and no server sees a token of the new key: it refuses the
+// old one when it fetches the key set by itself, within 35 s or not.
+func alone(ctx context.Context, i *issuer, servers []*server) error {
+	begun := time.Now()
+	old, err := i.revoke(ctx)
+	if err != nil {
+		return err
+	}
+	return each(servers, func(s *server) error {
+		if s.forgetsWithin > 0 {
+			cell, err := s.becomes(ctx, old, http.StatusUnauthorized, s.forgetsWithin, time.Second)
+			s.cells[caseAlone] = cell
+			return err
+		}
+		if err := wait(ctx, time.Until(begun.Add(aloneFor))); err != nil {
+			return err
+		}
+		code, _, err := s.ask(ctx, old)
+		s.cells[caseAlone] = fmt.Sprint(code)
+		return err
+	})
+}
+
+// aloneFor is how long a server is left without a token of the new key.
+const aloneFor = 35 * time.Second
+
+// revoke takes out the key that signs, and returns a token of it.
+func (i *issuer) revoke(ctx context.Context) (token, error) {
+	old, err := i.login(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, err = i.command(ctx, "", "keys", "revoke", old.access.header("kid"))
+	return old.access, err
+}
+
+// becomes asks until the answer is want, and says so if that was within limit, and how
+// the answer was otherwise.
+func (s *server) becomes(ctx context.Context, t token, want int, limit, slack time.Duration) (string, error) {
+	begun := time.Now()
+	for {
+		code, _, err := s.ask(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		late := time.Since(begun) > limit+slack
+		switch {
+		case late:
+			return fmt.Sprintf("%d after %v", code, limit), nil
+		case code == want && want == http.StatusOK:
+			return within(limit), nil
+		case code == want:
+			return fmt.Sprintf("%d %s", code, within(limit)), nil
+		}
+		if err := wait(ctx, 500*time.Millisecond); err != nil {
+			return "", err
+		}
+	}
 }
 
 func within(d time.Duration) string {
