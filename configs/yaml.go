@@ -209,48 +209,46 @@ func (w *walker) list(s setting, line int, seq *ast.SequenceNode) {
 
 // entries takes the mapping that a setting holds.
 func (w *walker) entries(s setting, line int, m ast.MapNode) {
-	var values map[string]string
-	var lists map[string][]string
+	ok := false
+	if s.setLists != nil {
+		var lists map[string][]string
+		if lists, ok = entriesOf(w, s, m, func(node ast.Node) ([]string, bool) { return w.texts(s.key, node) }); ok {
+			s.setLists(w.config, lists)
+		}
+	} else {
+		var values map[string]string
+		if values, ok = entriesOf(w, s, m, func(node ast.Node) (string, bool) { return scalar(w.plain(s.key, node)) }); ok {
+			s.setMap(w.config, values)
+		}
+	}
+	if ok {
+		w.origins[s.key] = w.at(line)
+	}
+}
+
+// entriesOf reads a mapping; nil is an empty one. The first fault ends it.
+func entriesOf[V any](w *walker, s setting, m ast.MapNode, read func(ast.Node) (V, bool)) (values map[string]V, ok bool) {
 	for it := m.MapRange(); it.Next(); {
 		entry := it.KeyValue()
 		name, ok := w.keyName(entry.Key)
 		if !ok {
-			return
+			return nil, false
 		}
-		problem := ""
-		if s.setLists != nil {
-			lists, problem = into(lists, name)(w.texts(s.key, entry.Value))
-		} else {
-			values, problem = into(values, name)(scalar(w.plain(s.key, entry.Value)))
-		}
-		if problem != "" {
-			w.fault(lineOf(entry.Key), s.key, "%s %s", quote(name), strings.ReplaceAll(problem, "EXAMPLE", example(s)))
-			return
-		}
-	}
-	w.origins[s.key] = w.at(line)
-	if s.setLists != nil {
-		s.setLists(w.config, lists)
-	} else {
-		s.setMap(w.config, values)
-	}
-}
-
-// into adds one entry to a mapping, or says what is wrong with it.
-func into[V any](m map[string]V, name string) func(V, bool) (_ map[string]V, problem string) {
-	return func(value V, ok bool) (map[string]V, string) {
+		value, ok := read(entry.Value)
 		if !ok {
-			return m, "has no value of the right kind; write EXAMPLE"
+			w.fault(lineOf(entry.Key), s.key, "%s has no value of the right kind; write %s", quote(name), example(s))
+			return nil, false
 		}
-		if _, twice := m[name]; twice {
-			return m, "stands in it twice; remove one"
+		if _, twice := values[name]; twice {
+			w.fault(lineOf(entry.Key), s.key, "%s stands in it twice; remove one", quote(name))
+			return nil, false
 		}
-		if m == nil {
-			m = map[string]V{}
+		if values == nil {
+			values = map[string]V{}
 		}
-		m[name] = value
-		return m, ""
+		values[name] = value
 	}
+	return values, true
 }
 
 // texts are the entries of a sequence of plain values.
