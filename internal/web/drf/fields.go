@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"strings"
 
+	"signet/internal/web/clientaddr"
 	"signet/internal/web/problem"
+	"signet/issuer"
+	"signet/users"
 )
 
 // values are the fields of a body, by their exact names.
@@ -56,6 +59,19 @@ func (c *Call) Read(fields ...Field) ([]string, error) {
 		return nil, problem.Invalid(faults)
 	}
 	return texts, nil
+}
+
+// Attempt reads the two fields of a login. A password is never trimmed.
+func (c *Call) Attempt(proxies *clientaddr.Proxies) (issuer.Attempt, error) {
+	fields, err := c.Read(
+		Field{Name: "username", Trim: true, Limit: users.MaxNameBytes},
+		Field{Name: "password", Limit: users.MaxPasswordBytes})
+	if err != nil {
+		return issuer.Attempt{}, err
+	}
+	return issuer.Attempt{
+		Client: issuer.FirstParty, Name: fields[0], Password: fields[1], From: proxies.Client(c.Request),
+	}, nil
 }
 
 func (f Field) check(v values) (text, fault string) {

@@ -16,7 +16,6 @@ import (
 	"signet/internal/web/drf"
 	"signet/internal/web/problem"
 	"signet/issuer"
-	"signet/users"
 )
 
 // Issuer is what the dialect calls. The errors are those of package issuer.
@@ -65,15 +64,11 @@ type accessOnly struct {
 }
 
 func (h *Handler) obtain(c *drf.Call) (any, error) {
-	fields, err := c.Read(
-		drf.Field{Name: "username", Trim: true, Limit: users.MaxNameBytes},
-		drf.Field{Name: "password", Limit: users.MaxPasswordBytes})
+	attempt, err := c.Attempt(&h.Proxies)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := h.Issuer.Login(c.Context(), issuer.Attempt{
-		Client: issuer.FirstParty, Name: fields[0], Password: fields[1], From: h.Proxies.Client(c.Request),
-	})
+	tokens, err := h.Issuer.Login(c.Context(), attempt)
 	if err != nil {
 		return nil, err
 	}
