@@ -188,6 +188,9 @@ func (c *change) rotateOne(alg string, req RotateRequest) (*Key, error) {
 	return c.succeed(k, from), nil
 }
 
+// never reports an instant that only a held turn has.
+func never(t, now time.Time) bool { return t.Sub(now) > heldFor/2 }
+
 // hold takes a pending key's turn away until an operator gives it one.
 func (c *change) hold(k *Key) *Key {
 	c.succeed(k, c.now.Add(heldFor))

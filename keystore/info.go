@@ -12,12 +12,12 @@ type Info struct {
 	State State  `json:"state"`
 	// The instants of its life; zero where none is planned.
 	Created        time.Time `json:"created"`
-	SignsFrom      time.Time `json:"signs_from"`
+	SignsFrom      time.Time `json:"signs_from,omitzero"`
 	SignsUntil     time.Time `json:"signs_until,omitzero"`
 	PublishedUntil time.Time `json:"published_until,omitzero"`
 	KeptUntil      time.Time `json:"kept_until,omitzero"`
 	Revoked        time.Time `json:"revoked,omitzero"`
-	// Held: it waits for an operator, and SignsFrom never comes.
+	// Held: it waits for an operator to give it its turn.
 	Held bool `json:"held,omitempty"`
 	// PrivateHalf says whether the private half still exists.
 	PrivateHalf bool `json:"private_half"`
@@ -42,6 +42,13 @@ func info(k *Key, now time.Time) Info {
 	}
 	if inVault(k.Sealed) {
 		i.Vault = k.Sealed
+	}
+	// A turn that is held is not planned, and so neither is what would follow from it.
+	if k.Held {
+		i.SignsFrom = time.Time{}
+	}
+	if never(k.SignsUntil, now) {
+		i.SignsUntil, i.PublishedUntil, i.KeptUntil = time.Time{}, time.Time{}, time.Time{}
 	}
 	return i
 }

@@ -50,7 +50,7 @@ func nextOf(k keystore.Info, now time.Time) string {
 		}
 		return "published; signs from " + in(k.SignsFrom, now)
 	case keystore.Active:
-		if k.SignsUntil.IsZero() || k.SignsUntil.Sub(now) > 50*365*24*time.Hour { // its successor is held
+		if k.SignsUntil.IsZero() {
 			return "signs, since " + clock(k.SignsFrom)
 		}
 		return "signs until " + in(k.SignsUntil, now)
