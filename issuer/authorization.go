@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"signet/internal/event"
 )
 
 // Authorization is what a grant has proven: that a client may have an access token,
@@ -16,6 +18,8 @@ type Authorization struct {
 	Client, Subject string
 	// Audience are the services the token is for, Scope what it allows there.
 	Audience, Scope []string
+	// Grant is its grant_type, for the record.
+	Grant string
 	// Alg signs the token; empty means the first algorithm.
 	Alg string
 	// Session is that of the user's token that this one is made from, and Actor is who
@@ -47,6 +51,15 @@ func (a *Actor) Depth() int {
 // ErrTypes if the policy gives its services tokens of different types; ErrInactive if
 // the user is gone or disabled.
 func (i *Issuer) Issue(ctx context.Context, a Authorization) (token string, expires time.Time, err error) {
+	token, expires, err = i.issue(ctx, a)
+	e := event.Event{Kind: event.Token, Grant: a.Grant, Subject: a.Subject, Session: a.Session, Client: a.Client}
+	if err := i.recorded(ctx, e, err); err != nil {
+		return "", time.Time{}, err
+	}
+	return token, expires, nil
+}
+
+func (i *Issuer) issue(ctx context.Context, a Authorization) (token string, expires time.Time, err error) {
 	p, now := i.policy.Load(), i.instant()
 	if slices.Contains(a.Audience, p.URL) || len(a.Audience) == 0 {
 		return "", time.Time{}, fmt.Errorf("%w: an access token is for services", ErrAudience)

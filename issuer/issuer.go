@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"signet/internal/event"
 	"signet/internal/throttle"
 	"signet/users"
 )
@@ -109,6 +110,8 @@ type Options struct {
 	Policy Policy
 	// Throttle slows guesses; nil lets every one be tried.
 	Throttle *throttle.Limiter
+	// Events hears of logins, refreshes, logouts and tokens for clients; nil tells nobody.
+	Events event.Recorder
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log receives what matters for security; nil means slog.Default(). No token
@@ -124,6 +127,7 @@ type Issuer struct {
 	keys   Keys
 	policy atomic.Pointer[Policy]
 	limits *throttle.Limiter
+	events event.Recorder
 	uses   keyUses
 	now    func() time.Time
 	log    *slog.Logger
@@ -131,7 +135,8 @@ type Issuer struct {
 
 // New returns an Issuer.
 func New(opts Options) *Issuer {
-	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, limits: opts.Throttle, now: opts.Now, log: opts.Log}
+	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, limits: opts.Throttle, now: opts.Now, log: opts.Log,
+		events: event.All(opts.Events)}
 	if i.now == nil {
 		i.now = time.Now
 	}
@@ -165,18 +170,45 @@ type Tokens struct {
 // of [Users], of which users.ErrCredentials never says what was wrong, and
 // *ThrottledError.
 func (i *Issuer) Login(ctx context.Context, a Attempt) (Tokens, error) {
+	return i.login(ctx, a, func(p *Policy, u users.User, now time.Time) (s Session, tokens Tokens, err error) {
+		s = newSession(u, a.Client, now, p.SessionLifetime)
+		s.Expires = p.expiry(now, s.Ends)
+		tokens, s.KID, err = i.mintPair(p, &s, u, now)
+		return s, tokens, err
+	})
+}
+
+// opening makes the session of a user who has been proven, and its first tokens.
+type opening func(p *Policy, u users.User, now time.Time) (Session, Tokens, error)
+
+// login proves the user, opens a session, and puts on record how that went.
+func (i *Issuer) login(ctx context.Context, a Attempt, open opening) (Tokens, error) {
+	if err := i.events.Ready(); err != nil {
+		return Tokens{}, err
+	}
+	e := event.Event{Kind: event.Login, Client: a.Client}
+	tokens, err := i.open(ctx, a, open, &e)
+	if err := i.recorded(ctx, e, err); err != nil {
+		return Tokens{}, err
+	}
+	return tokens, nil
+}
+
+func (i *Issuer) open(ctx context.Context, a Attempt, open opening, e *event.Event) (Tokens, error) {
 	u, err := i.prove(ctx, a)
+	e.Subject = u.ID
+	if refused, ok := errors.AsType[*users.RefusedError](err); ok {
+		e.Subject = refused.ID
+	}
 	if err != nil {
 		return Tokens{}, err
 	}
-	p, now := i.policy.Load(), i.instant()
-	s := newSession(u, a.Client, now, p.SessionLifetime)
-	s.Expires = p.expiry(now, s.Ends)
-	tokens, kid, err := i.mintPair(p, &s, u, now)
+	s, tokens, err := open(i.policy.Load(), u, i.instant())
 	if err != nil {
 		return Tokens{}, err
 	}
-	return i.begin(ctx, s, kid, tokens)
+	e.Session = s.ID
+	return tokens, i.begin(ctx, s)
 }
 
 func newSession(u users.User, client string, now time.Time, life time.Duration) Session {
@@ -186,15 +218,13 @@ func newSession(u users.User, client string, now time.Time, life time.Duration) 
 	}
 }
 
-// begin stores a session, and only then gives away the tokens that the key kid signed
-// for it.
-func (i *Issuer) begin(ctx context.Context, s Session, kid string, tokens Tokens) (Tokens, error) {
-	s.KID = kid
+// begin stores a session; its tokens are given away only then.
+func (i *Issuer) begin(ctx context.Context, s Session) error {
 	if err := i.store.CreateSession(ctx, s); err != nil {
-		return Tokens{}, fmt.Errorf("store the session: %w", err)
+		return fmt.Errorf("store the session: %w", err)
 	}
 	i.log.Info("login", "sub", s.Subject, "sid", s.ID)
-	return tokens, nil
+	return nil
 }
 
 // Refresh trades a refresh token for a new access token and, if the policy says
@@ -210,9 +240,26 @@ func (i *Issuer) Refresh(ctx context.Context, token string) (Tokens, error) {
 func (i *Issuer) RefreshFor(ctx context.Context, client, token string) (Tokens, error) {
 	now := i.instant()
 	claims, err := i.parseRefresh(token, now)
-	if err != nil {
+	tokens := Tokens{}
+	if err == nil {
+		tokens, err = i.refresh(ctx, client, claims, now)
+	}
+	if err := i.recorded(ctx, refreshOf(claims), err); err != nil {
 		return Tokens{}, err
 	}
+	return tokens, nil
+}
+
+// refreshOf is the event of a refresh by a token with the claims, or by none of ours.
+func refreshOf(c *Claims) event.Event {
+	e := event.Event{Kind: event.Refresh}
+	if c != nil {
+		e.Subject, e.Session, e.Client = c.Subject, c.Session, c.Client
+	}
+	return e
+}
+
+func (i *Issuer) refresh(ctx context.Context, client string, claims *Claims, now time.Time) (Tokens, error) {
 	if claims.Client != client {
 		return Tokens{}, ErrOtherClient
 	}
@@ -353,7 +400,7 @@ func (i *Issuer) Logout(ctx context.Context, token string) error {
 		return err
 	}
 	i.log.Info("logout", "sub", c.Subject, "sid", c.Session)
-	return nil
+	return i.recorded(ctx, event.Event{Kind: event.Logout, Subject: c.Subject, Session: c.Session, Client: c.Client}, nil)
 }
 
 // mintPair makes an access token for s and the refresh token it holds as current.

@@ -16,18 +16,12 @@ import (
 // say in orig_iat when it began, are traded for new ones by Renew. It ends after
 // Policy.RenewLifetime. The errors are those of Login.
 func (i *Issuer) LoginRenewable(ctx context.Context, a Attempt) (Tokens, error) {
-	u, err := i.prove(ctx, a)
-	if err != nil {
-		return Tokens{}, err
-	}
-	p, now := i.policy.Load(), i.instant()
-	s := newSession(u, a.Client, now, p.renewal())
-	s.Expires = s.Ends
-	tokens, kid, err := i.mintRenewable(p, &s, u, now)
-	if err != nil {
-		return Tokens{}, err
-	}
-	return i.begin(ctx, s, kid, tokens)
+	return i.login(ctx, a, func(p *Policy, u users.User, now time.Time) (s Session, tokens Tokens, err error) {
+		s = newSession(u, a.Client, now, p.renewal())
+		s.Expires = s.Ends
+		tokens, s.KID, err = i.mintRenewable(p, &s, u, now)
+		return s, tokens, err
+	})
 }
 
 // Renew trades an access token of LoginRenewable that has not expired for a new one,
@@ -37,9 +31,17 @@ func (i *Issuer) LoginRenewable(ctx context.Context, a Attempt) (Tokens, error) 
 func (i *Issuer) Renew(ctx context.Context, token string) (Tokens, error) {
 	p, now := i.policy.Load(), i.instant()
 	c, err := i.parseRenewable(p, token, now)
-	if err != nil {
+	tokens := Tokens{}
+	if err == nil {
+		tokens, err = i.renew(ctx, p, c, now)
+	}
+	if err := i.recorded(ctx, refreshOf(c), err); err != nil {
 		return Tokens{}, err
 	}
+	return tokens, nil
+}
+
+func (i *Issuer) renew(ctx context.Context, p *Policy, c *Claims, now time.Time) (Tokens, error) {
 	u, err := i.activeUser(ctx, c.Subject)
 	if err != nil {
 		return Tokens{}, err

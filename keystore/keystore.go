@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"signet/internal/compactjws"
+	"signet/internal/event"
 	"signet/jwks"
 )
 
@@ -53,6 +54,8 @@ type Options struct {
 	// Elapsed is a clock that nobody sets, by which leaps of Now are noticed; nil means
 	// the monotonic clock of the process or, for a Now that is given, none.
 	Elapsed func() time.Duration
+	// Events hears of each step in a key's life; nil tells nobody.
+	Events event.Recorder
 	// Log receives what the schedule does; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -67,6 +70,7 @@ type Manager struct {
 	elapsed func() time.Duration // may be nil; see elapsedAt
 	started time.Time
 	log     *slog.Logger
+	events  event.Recorder
 
 	changing sync.Mutex // held while the ring is changed
 	inVault  vaultWork
@@ -81,6 +85,7 @@ type Manager struct {
 func Open(ctx context.Context, opts Options) (*Manager, error) {
 	m := &Manager{
 		store: opts.Store, sealing: opts.Sealing, vault: opts.Vault, now: opts.Now, elapsed: opts.Elapsed, log: opts.Log,
+		events:  event.All(opts.Events),
 		changed: make(chan struct{}, 1),
 	}
 	m.setDefaults()
@@ -379,7 +384,7 @@ func (m *Manager) adoptAs(ring Ring, known known) error {
 	next.known = known
 	m.state.Store(next)
 	if previous != nil {
-		m.logDifference(previous.ring, ring)
+		m.tellDifference(previous.ring, ring)
 	}
 	select {
 	case m.changed <- struct{}{}:

@@ -3,6 +3,8 @@ package keystore
 import (
 	"context"
 	"time"
+
+	"signet/internal/event"
 )
 
 // checkEvery bounds how long Run trusts a timer: timers follow the monotonic
@@ -94,24 +96,42 @@ func drain(c chan struct{}) {
 	}
 }
 
-func (m *Manager) logDifference(before, now Ring) {
+// tellDifference tells the log, and those who keep records, what has become of each key.
+func (m *Manager) tellDifference(before, now Ring) {
 	for i := range now.Keys {
 		k, old := &now.Keys[i], before.find(now.Keys[i].KID)
 		switch {
 		case old == nil:
+			m.tell("publish", k)
 			m.log.Info("published a new signing key", "alg", k.Alg, "kid", k.KID, "signs_from", k.SignsFrom)
 		case old.Sealed != "" && k.Sealed == "" && k.Revoked.IsZero():
+			m.tell("retire", k)
 			m.log.Info("destroyed the private half of a retired key", "alg", k.Alg, "kid", k.KID,
 				"published_until", k.PublishedUntil())
 		case old.Revoked.IsZero() && !k.Revoked.IsZero():
+			m.tell("revoke", k)
 			m.log.Warn("revoked a key", "alg", k.Alg, "kid", k.KID)
 		case !old.SignsFrom.Equal(k.SignsFrom):
+			m.tell("reschedule", k)
 			m.log.Info("moved the turn of a pending key", "alg", k.Alg, "kid", k.KID, "signs_from", k.SignsFrom)
 		}
 	}
 	for i := range before.Keys {
 		if k := &before.Keys[i]; now.find(k.KID) == nil {
+			m.tell("forget", k)
 			m.log.Info("forgot a key", "alg", k.Alg, "kid", k.KID)
 		}
+	}
+}
+
+// recordLimit is how long the keys wait for a record: they do not depend on it.
+const recordLimit = 5 * time.Second
+
+func (m *Manager) tell(step string, k *Key) {
+	ctx, cancel := context.WithTimeout(context.Background(), recordLimit)
+	defer cancel()
+	e := event.Event{Kind: event.Key, Outcome: event.Done, Action: step, Alg: k.Alg, Target: k.KID}
+	if err := m.events.Record(ctx, e); err != nil {
+		m.log.Error("a step of a key is not on record", "step", step, "kid", k.KID, "error", err)
 	}
 }

@@ -29,6 +29,18 @@ var (
 	ErrPassword = errors.New("this password cannot be used")
 )
 
+// RefusedError is ErrCredentials, with the account that was tried for those who keep
+// records; whoever tried is not told.
+type RefusedError struct {
+	// ID is empty where there is no such account.
+	ID string
+}
+
+func (e *RefusedError) Error() string { return ErrCredentials.Error() }
+
+// Is makes it ErrCredentials.
+func (e *RefusedError) Is(target error) bool { return target == ErrCredentials }
+
 // BusyError says that all hashing slots are taken and the queue is full: the
 // caller should come again later.
 type BusyError struct {

@@ -9,7 +9,7 @@ import (
 )
 
 // Authenticate returns the account that name and password prove, or
-// ErrCredentials. It takes the same time whichever part is wrong. *BusyError if
+// ErrCredentials, as a *RefusedError where a hash was compared. It takes the same time whichever part is wrong. *BusyError if
 // too many wait already.
 func (d *Directory) Authenticate(ctx context.Context, name, password string) (User, error) {
 	if CheckPassword(password) != nil {
@@ -29,7 +29,7 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (Us
 	case err != nil:
 		return User{}, err
 	case !known || u.Hash == "" || !match || u.Disabled:
-		return User{}, ErrCredentials
+		return User{}, &RefusedError{ID: u.ID}
 	}
 	return d.upgrade(ctx, u, hash, password), nil
 }

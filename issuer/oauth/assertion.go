@@ -33,7 +33,7 @@ type assertion struct {
 }
 
 // authenticateAssertion returns the client that signed the assertion for this issuer,
-// and has not used it before (RFC 7523 §3).
+// and has not used it before (RFC 7523 §3); with an error the one that it names.
 func (r *Clients) authenticateAssertion(ctx context.Context, given Credentials) (Client, error) {
 	token, err := compactjws.Parse(given.Assertion, maxAssertionBytes)
 	if err != nil {
@@ -48,14 +48,14 @@ func (r *Clients) authenticateAssertion(ctx context.Context, given Credentials) 
 		return Client{}, err
 	}
 	if err := verifyAssertion(c.Keys, token); err != nil {
-		return Client{}, wrongAssertion(err)
+		return c, wrongAssertion(err)
 	}
 	if err := claims.check(given, r.now()); err != nil {
-		return Client{}, wrongAssertion(err)
+		return c, wrongAssertion(err)
 	}
 	switch err := r.store.UseAssertion(ctx, c.ID, claims.id, time.Unix(claims.expires, 0)); {
 	case errors.Is(err, ErrReplayed):
-		return Client{}, wrongAssertion(err)
+		return c, wrongAssertion(err)
 	case err != nil:
 		return Client{}, err
 	}

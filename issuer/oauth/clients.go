@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"signet/internal/event"
 )
 
 // Grant types (RFC 6749 §1.3).
@@ -34,6 +36,7 @@ type Clients struct {
 	// registered.
 	firstParty string
 	now        func() time.Time
+	events     event.Recorder
 }
 
 // NewClients returns the registry over store; now is the clock, nil means time.Now.
@@ -41,8 +44,12 @@ func NewClients(store Store, firstParty string, now func() time.Time) *Clients {
 	if now == nil {
 		now = time.Now
 	}
-	return &Clients{store: store, firstParty: firstParty, now: now}
+	return &Clients{store: store, firstParty: firstParty, now: now, events: event.All()}
 }
+
+// Tell makes events hear of clients that do not prove who they are. It is called before
+// the first request.
+func (r *Clients) Tell(events event.Recorder) { r.events = event.All(events) }
 
 // Limits of a registration: counts, and bytes of one value.
 const (
@@ -228,6 +235,22 @@ var errCredentials = refuse(InvalidClient, "the client is unknown or its secret 
 // InvalidClient. A public client presents its ID alone; for the issuer's own login
 // that is enough to refresh and to revoke.
 func (r *Clients) Authenticate(ctx context.Context, given Credentials) (Client, error) {
+	c, err := r.authenticate(ctx, given)
+	if err == nil {
+		return c, nil
+	}
+	e := event.Event{Kind: event.ClientAuthentication, Outcome: event.Failed, Client: c.ID, Cause: err}
+	if _, refused := errors.AsType[*Error](err); refused {
+		e.Outcome = event.Refused
+	}
+	if failed := r.events.Record(ctx, e); failed != nil {
+		return Client{}, failed
+	}
+	return Client{}, err
+}
+
+// authenticate returns the registered client also with an error, for the record.
+func (r *Clients) authenticate(ctx context.Context, given Credentials) (Client, error) {
 	if given.Assertion != "" {
 		return r.authenticateAssertion(ctx, given)
 	}
@@ -242,7 +265,7 @@ func (r *Clients) Authenticate(ctx context.Context, given Credentials) (Client, 
 		return Client{}, err
 	}
 	if !c.accepts(given.Secret) {
-		return Client{}, errCredentials
+		return c, errCredentials
 	}
 	return c, nil
 }

@@ -78,7 +78,7 @@ func TestExchangeNarrowsAUsersToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &issuer.Authorization{
-		Client: "orders", Subject: "USER", Session: "s1", Alg: "RS256",
+		Client: "orders", Subject: "USER", Session: "s1", Alg: "RS256", Grant: TokenExchange,
 		Audience: []string{"billing"}, Scope: []string{"read", "write"}, // of both sides
 		Actor: &issuer.Actor{Subject: "orders"}, NotAfter: exchangeNow.Add(2 * time.Minute).Local(),
 	}

@@ -80,6 +80,7 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if err != nil {
 		return TokenResponse{}, err
 	}
+	authorization.Grant = req.Grant
 	answer, err := s.issue(ctx, authorization)
 	if err != nil {
 		return TokenResponse{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"signet/internal/event"
 	"signet/issuer"
 )
 
@@ -30,7 +31,8 @@ func (s *Server) Revoke(ctx context.Context, client Client, token string) error 
 	if err := s.Issuer.EndSession(ctx, c.Session); err != nil && !errors.Is(err, issuer.ErrNoSession) {
 		return err
 	}
-	return nil
+	return s.Clients.events.Record(ctx, event.Event{Kind: event.Logout, Outcome: event.Done,
+		Subject: c.Subject, Session: c.Session, Client: c.Client})
 }
 
 // Introspection is what a client is told of a token (RFC 7662 §2.2). The zero value
