@@ -124,6 +124,7 @@ func TestCheck(t *testing.T) {
 
 		{"no data", func(c *Config) { c.Data = "" }, []string{"data: is empty"}},
 		{"data of two lines", func(c *Config) { c.Data = "a\nb" }, []string{`data: "a\nb" holds a control character`}},
+		{"audit_file of two lines", func(c *Config) { c.AuditFile = "a\n" }, []string{`audit_file: "a\n" holds a control character`}},
 		{"seal_key of two lines", func(c *Config) { c.SealKey = "a\n" }, []string{`seal_key: "a\n" holds a control character`}},
 		{"store of a later version", func(c *Config) { c.Store = "postgres://u:p@h/d" }, []string{"store: is not bolt, the only kind"}},
 		{"log level", func(c *Config) { c.Log.Level = "INFO" }, []string{`log.level: "INFO" is not known; write debug, info, warn or error`}},

@@ -44,6 +44,9 @@ type Config struct {
 	SealKey string
 	// Store names the kind of database.
 	Store string
+	// AuditFile is the file of the audit log; empty means audit.log in Data. Use
+	// [Config.AuditPath].
+	AuditFile string
 
 	Proxies   Proxies
 	Tokens    Tokens
@@ -199,6 +202,14 @@ func (c *Config) SealKeyPath() string {
 
 // DatabasePath is the file that holds the database.
 func (c *Config) DatabasePath() string { return filepath.Join(c.Data, "signet.db") }
+
+// AuditPath is the file that holds the audit log.
+func (c *Config) AuditPath() string {
+	if c.AuditFile != "" {
+		return c.AuditFile
+	}
+	return filepath.Join(c.Data, "audit.log")
+}
 
 // SocketPath is the unix socket that operators' commands speak to.
 func (c *Config) SocketPath() string { return filepath.Join(c.Data, "control.sock") }

@@ -75,6 +75,7 @@ listen: "[::1]:0"
 ops_listen: ""
 data: /var/lib/signet
 seal_key: '/etc/signet/seal.key'
+audit_file: /var/log/signet/audit.log
 store: bolt
 tokens:
   access: 90s
@@ -111,7 +112,7 @@ log: {level: debug, format: json}
 	}
 	want := &Config{
 		Issuer: "https://login.example.com/realm", Listen: "[::1]:0", Data: "/var/lib/signet",
-		SealKey: "/etc/signet/seal.key", Store: "bolt",
+		SealKey: "/etc/signet/seal.key", Store: "bolt", AuditFile: "/var/log/signet/audit.log",
 		Tokens: Tokens{
 			Access: 90 * time.Second, Refresh: 36 * time.Hour, Session: 60 * day,
 			Audience: []string{"orders", "https://billing.example.com"}, MaxBytes: 8000,
@@ -133,6 +134,9 @@ log: {level: debug, format: json}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if a, b := want.AuditPath(), Default().AuditPath(); a != "/var/log/signet/audit.log" || b != "signet-data/audit.log" {
+		t.Errorf("audit logs %q and %q", a, b)
 	}
 	if a, b := want.SealKeyPath(), Default().SealKeyPath(); a != "/etc/signet/seal.key" || b != "signet-data/seal.key" {
 		t.Errorf("sealing keys are %s and %s", a, b)
@@ -344,7 +348,7 @@ func companions(s setting, c *Config) (env []string) {
 // otherConfig differs from the default in every setting.
 func otherConfig() *Config {
 	return &Config{
-		Issuer: "https://login.example.com", Listen: "127.0.0.1:9000", OpsListen: "127.0.0.1:9001", Data: "/data", SealKey: "/seal", Store: "bolt",
+		Issuer: "https://login.example.com", Listen: "127.0.0.1:9000", OpsListen: "127.0.0.1:9001", Data: "/data", SealKey: "/seal", Store: "bolt", AuditFile: "/audit",
 		Tokens: Tokens{
 			Access: time.Minute, Refresh: 12 * time.Hour, Session: 29 * day, Audience: []string{"a", "b"},
 			Typ: map[string]string{"a": "at+jwt", "https://c/?d=e": "JWT"}, Leeway: time.Second, MaxBytes: 2048,

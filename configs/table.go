@@ -57,6 +57,8 @@ var table = []setting{
 		text("FILE", func(c *Config) *string { return &c.SealKey })},
 	{"store", fixed, "kind of database: bolt",
 		text("KIND", func(c *Config) *string { return &c.Store })},
+	{"audit_file", fixed, "file of the audit log; empty means audit.log in the data directory",
+		text("FILE", func(c *Config) *string { return &c.AuditFile })},
 
 	{"tokens.access", reload, "life of an access token",
 		duration(func(c *Config) *time.Duration { return &c.Tokens.Access })},

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"signet/configs"
+	"signet/internal/audit"
 	"signet/internal/control"
+	"signet/internal/event"
 	"signet/internal/store/boltstore"
 	"signet/internal/throttle"
 	"signet/issuer"
@@ -29,6 +31,7 @@ type domains struct {
 	issuer  *issuer.Issuer
 	limits  *throttle.Limiter
 	clients *oauth.Clients
+	audit   *audit.Log
 	token   io.Closer // in which private keys live; nil if there is none
 	now     func() time.Time
 }
@@ -42,6 +45,8 @@ type openOptions struct {
 	elapsed func() time.Duration
 	// wait is how long another process may take to let go of the database.
 	wait time.Duration
+	// events hears of what the domains do, beside the audit log; may be nil.
+	events event.Recorder
 	// stored leaves the keys under the policy that the last server stored with
 	// them: a command's own configuration need not be the server's.
 	stored bool
@@ -66,8 +71,11 @@ func openDomains(ctx context.Context, opts openOptions) (*domains, error) {
 // close closes the database last: whoever opens it next finds the token free.
 func (d *domains) close() error {
 	var err error
+	if d.audit != nil {
+		err = d.audit.Close()
+	}
 	if d.token != nil {
-		err = d.token.Close()
+		err = errors.Join(err, d.token.Close())
 	}
 	return errors.Join(err, d.store.Close())
 }
@@ -102,7 +110,11 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
-	keys := keystore.Options{Store: d.store, Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Log: log}
+	if d.audit, err = openAudit(ctx, d.store, opts); err != nil {
+		return err
+	}
+	events := event.All(opts.events, d.audit)
+	keys := keystore.Options{Store: d.store, Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
 	if !opts.stored {
 		policy := keyPolicy(cfg)
 		keys.Policy = &policy
@@ -120,15 +132,30 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	d.limits = throttle.New(throttleRules(cfg), d.now)
 	d.issuer = issuer.New(issuer.Options{
 		Store: d.store, Users: d.users, Signer: d.keys, Keys: d.keys,
-		Policy: tokenPolicy(cfg), Throttle: d.limits, Now: d.now, Log: log,
+		Policy: tokenPolicy(cfg), Throttle: d.limits, Events: events, Now: d.now, Log: log,
 	})
 	d.clients = oauth.NewClients(d.store, issuer.FirstParty, d.now)
+	d.clients.Tell(events)
 	return nil
 }
 
 // operator has no Live: that of a server has.
 func (d *domains) operator() *control.Operator {
-	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Now: d.now}
+	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Audit: d.audit, Now: d.now}
+}
+
+// openAudit opens the audit log; for a command of its own only if there is something to
+// record.
+func openAudit(ctx context.Context, marks audit.Marks, opts openOptions) (*audit.Log, error) {
+	path := opts.config.AuditPath()
+	log, err := audit.Open(ctx, audit.Options{Path: path, Marks: marks, Lazy: opts.stored, Now: opts.now, Log: opts.log})
+	switch {
+	case errors.Is(err, audit.ErrForeign):
+		return nil, hintedError{err, "signet audit verify " + path + "  # shows where it was changed; move it away to go on with a new file"}
+	case err != nil:
+		return nil, hintedError{fmt.Errorf("open the audit log: %w", err), "see to " + path + ", or name another file with --audit-file"}
+	}
+	return log, nil
 }
 
 // ready reports whether the issuer can sign and store.

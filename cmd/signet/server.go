@@ -15,8 +15,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"signet/configs"
+	"signet/internal/audit"
 	"signet/internal/consumers"
 	"signet/internal/control"
+	"signet/internal/event"
 	"signet/internal/store/boltstore"
 	"signet/internal/web"
 	"signet/internal/web/clientaddr"
@@ -144,10 +146,11 @@ func makeDataDir(dir string) error {
 	return nil
 }
 
-// storageFailed reports an error that says nothing about the request: of the database, or
-// of the token in which private keys live.
+// storageFailed reports an error that says nothing about the request: of the database, of
+// the audit log, or of the token in which private keys live.
 func storageFailed(err error) bool {
-	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed) || errors.Is(err, keystore.ErrVault)
+	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed) || errors.Is(err, keystore.ErrVault) ||
+		errors.Is(err, audit.ErrUnwritten) || errors.Is(err, audit.ErrClosed)
 }
 
 func (s *server) address() string { return s.listener.Addr().String() }
@@ -157,6 +160,7 @@ func (s *server) baseURL() string { return "http://" + s.address() }
 // run answers until ctx ends or a part fails, then lets requests under way end,
 // and closes the database last. extra runs beside it until then.
 func (s *server) run(ctx context.Context, extra func(context.Context)) error {
+	s.record(ctx, "start", nil)
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -173,7 +177,23 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 		group.Go(func() error { extra(running); return nil })
 	}
 	group.Go(func() error { <-running.Done(); return s.stop() })
-	return errors.Join(group.Wait(), s.domains.close())
+	err := group.Wait()
+	s.record(ctx, "stop", err)
+	return errors.Join(err, s.domains.close())
+}
+
+// record puts what the server does by itself on record. It depends on none of it: a log
+// that cannot be written says so.
+func (s *server) record(ctx context.Context, action string, cause error) {
+	e := event.Event{Kind: event.Server, Outcome: event.Done, Action: action, Target: version, Cause: cause}
+	if cause != nil {
+		e.Outcome = event.Failed
+	}
+	if err := s.domains.audit.Record(context.WithoutCancel(ctx), e); err != nil {
+		s.log.Error("not on record yet", "action", action, "error", err)
+		return
+	}
+	s.log.Info("audit log", "file", s.domains.audit.Path(), "record", s.domains.audit.Head().Seq, "hash", s.domains.audit.Head().Hash)
 }
 
 // stop ends the listeners. ctx has ended already: the grace has a clock of its own.
@@ -193,7 +213,11 @@ func (s *server) stop() error {
 // reload puts in force what a running server can take and says what it cannot.
 // A configuration with a fault changes nothing.
 func (s *server) reload(ctx context.Context, load func() (*configs.Config, error)) {
+	if err := s.domains.audit.Reopen(); err != nil {
+		s.log.Error("reload: the audit log cannot be opened anew", "error", err)
+	}
 	next, err := load()
+	s.record(ctx, "reload", err)
 	if err != nil {
 		s.log.Error("reload: the configuration has faults; nothing was changed", "error", err)
 		return

@@ -357,6 +357,11 @@ var doorCases = []doorCase{
 		must(t, err)
 		return TokenText{token}
 	}, want: `{"valid":false,"reason":"the session has ended"}`},
+	{name: "of a new issuer", ask: ask(ShowAudit), in: struct{}{}, want: `{"path":"AUDITFILE","head":{"seq":0,"sha256":"KID1"}}`},
+	{name: "without one", ask: ask(ShowAudit), prepare: func(t testing.TB, f *fixture) any {
+		f.Audit = nil
+		return struct{}{}
+	}, wantErr: Error{"there is no audit log", ""}},
 	{name: "a token of a disabled account", ask: ask(JudgeToken), prepare: func(t testing.TB, f *fixture) any {
 		f.create(t, "kyoko")
 		token := f.login(t, "kyoko").Access

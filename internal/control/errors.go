@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 
+	"signet/internal/audit"
 	"signet/issuer/oauth"
 	"signet/keystore"
 	"signet/users"
@@ -45,6 +46,8 @@ func hint(err error) string {
 		return "signet serve"
 	case errors.Is(err, errNoSession):
 		return "signet sessions list  # shows the sessions"
+	case errors.Is(err, audit.ErrUnwritten):
+		return "make room on the disk of the audit log; the record is kept in memory until it can be written"
 	case errors.As(err, &busy):
 		return "try again in a moment"
 	default:

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"signet/internal/audit"
 	"signet/internal/consumers"
 	"signet/internal/store/boltstore"
 	"signet/internal/store/storetest"
@@ -109,9 +110,12 @@ func newFixture(t testing.TB) *fixture {
 		},
 	})
 	must(t, err)
+	records, err := audit.Open(t.Context(), audit.Options{Path: filepath.Join(dir, "audit.log"), Marks: f.store, Now: f.now, Log: log})
+	must(t, err)
+	t.Cleanup(func() { must(t, records.Close()) })
 	directory, err := users.New(users.Options{Store: f.store, Params: users.Params{MemoryKiB: 64, Time: 1, Threads: 1, Queue: 64}, Now: f.now})
 	must(t, err)
-	f.Operator = &Operator{Users: directory, Keys: keys, Now: f.now, Clients: oauth.NewClients(f.store, issuer.FirstParty, f.now), Issuer: issuer.New(issuer.Options{
+	f.Operator = &Operator{Users: directory, Keys: keys, Audit: records, Now: f.now, Clients: oauth.NewClients(f.store, issuer.FirstParty, f.now), Issuer: issuer.New(issuer.Options{
 		Store: f.store, Users: directory, Signer: keys, Keys: keys, Now: f.now, Log: log,
 		Policy: issuer.Policy{
 			URL:            "https://login.example.test",

@@ -33,7 +33,11 @@ func bringing(curve elliptic.Curve, request KeyImport) func(testing.TB, *fixture
 var sealFile = regexp.MustCompile(`/[^" ]*seal\.key`)
 
 // withoutPath has SEALFILE for the path of the sealing key.
-func withoutPath(text string) string { return sealFile.ReplaceAllString(text, "SEALFILE") }
+func withoutPath(text string) string {
+	return auditFile.ReplaceAllString(sealFile.ReplaceAllString(text, "SEALFILE"), "AUDITFILE")
+}
+
+var auditFile = regexp.MustCompile(`/[^" ]*/audit\.log`)
 
 // setBack sets the clock back over the time at which the keys were stored.
 func setBack(in any) func(testing.TB, *fixture) any {

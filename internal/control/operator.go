@@ -15,6 +15,7 @@ import (
 	"cmp"
 	"time"
 
+	"signet/internal/audit"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -29,6 +30,8 @@ type Operator struct {
 	Clients *oauth.Clients
 	// Live is what only a running server knows; nil where none runs.
 	Live *Live
+	// Audit is where changes are recorded; nil records none.
+	Audit *audit.Log
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -82,6 +82,9 @@ func define[In, Out any](name string, do func(*Operator, context.Context, In) (O
 		if counted, ok := any(out).(interface{ target() string }); ok && err == nil {
 			target = counted.target()
 		}
+		if changes {
+			err = o.record(ctx, name, target, err)
+		}
 		return out, target, err
 	}}
 	return Op[In, Out]{name: name, do: do}
@@ -142,7 +145,7 @@ func (l local) call(ctx context.Context, name string, in any) ([]byte, error) {
 	if len(request) > requestLimit {
 		return nil, errRequest
 	}
-	out, _, err := operations[name].do(l.operator, ctx, request)
+	out, _, err := operations[name].do(l.operator, asSelf(ctx), request)
 	if err != nil {
 		return nil, explain(err)
 	}

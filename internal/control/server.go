@@ -40,6 +40,7 @@ func Listen(path string, o *Operator, log *slog.Logger) (*Server, error) {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		MaxHeaderBytes:    8 << 10,
+		ConnContext:       withPeer,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s, nil
@@ -98,6 +99,15 @@ func (l sameUser) Accept() (net.Conn, error) {
 		l.log.Warn("refused a connection to the control socket", "peer_uid", uid, "error", err)
 		conn.Close()
 	}
+}
+
+// withPeer makes requests on the connection those of its other end.
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	uid, err := peerUID(conn.(*net.UnixConn))
+	if err != nil { // it was admitted by sameUser
+		return ctx
+	}
+	return asOperator(ctx, uid)
 }
 
 type handler struct {

@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"signet/internal/event"
+	"signet/internal/web/clientaddr"
 	"signet/internal/web/problem"
 )
 
@@ -20,13 +22,16 @@ type envelope struct {
 	errors problem.Renderer
 	log    *slog.Logger
 	https  bool
+	// proxies are those whose word about a client's address is taken.
+	proxies clientaddr.Proxies
 }
 
 func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	record := &problem.Record{ID: rand.Text()} // never the stranger's: it must be unique in the log
 	e.secure(w.Header(), record.ID)
-	r = r.WithContext(problem.WithRecord(r.Context(), record))
+	caller := event.Caller{Address: e.proxies.Client(r), RequestID: record.ID}
+	r = r.WithContext(event.WithCaller(problem.WithRecord(r.Context(), record), caller))
 	r.Body = http.MaxBytesReader(w, r.Body, problem.MaxBody)
 	answer := &answer{ResponseWriter: w}
 	defer e.finish(answer, r, began)

@@ -68,7 +68,7 @@ func NewHandler(opts Options) http.Handler {
 		opts.Log = slog.Default()
 	}
 	errors := problem.Renderer{Unavailable: opts.Unavailable}
-	outer := &envelope{next: newRouter(opts, errors), errors: errors, log: opts.Log,
+	outer := &envelope{next: newRouter(opts, errors), errors: errors, log: opts.Log, proxies: opts.Proxies,
 		https: strings.HasPrefix(opts.URL, "https://")}
 	return outer
 }

@@ -24,6 +24,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"signet/internal/audit"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -35,6 +36,7 @@ var (
 	_ users.Store    = (*Store)(nil)
 	_ issuer.Store   = (*Store)(nil)
 	_ oauth.Store    = (*Store)(nil)
+	_ audit.Marks    = (*Store)(nil)
 )
 
 // Errors a caller branches on, besides those of the domains.

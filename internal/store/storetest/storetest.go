@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"signet/internal/audit"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -25,6 +26,7 @@ type Store interface {
 	users.Store
 	issuer.Store
 	oauth.Store
+	audit.Marks
 }
 
 // Run tests the whole contract. open returns a new, empty store and cleans up
@@ -49,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"UserID", testUserID},
 		{"UserIDRace", testUserIDRace},
 		{"HashKinds", testHashKinds},
+		{"AuditHead", testAuditHead},
 
 		{"SessionRoundTrip", testSessionRoundTrip},
 		{"SessionExists", testSessionExists},

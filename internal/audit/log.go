@@ -1,0 +1,214 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"signet/internal/event"
+)
+
+// Limits of what waits in memory, in records.
+const (
+	maxQueue = 1024
+	maxHeld  = 10_000
+)
+
+// Pauses: between two tries to write a file that could not be written, and between a
+// record and the mark of it in the database.
+const (
+	retryEvery = time.Second
+	markAfter  = time.Second
+)
+
+// answerLimit is how long a record may take to reach the disk.
+const answerLimit = 10 * time.Second
+
+// Marks keeps the head of the log outside of its file: a store. The mark follows the
+// file within a second, and at Close.
+type Marks interface {
+	// AuditHead returns the head that was stored last, or the zero one.
+	AuditHead(ctx context.Context) (Head, error)
+	SetAuditHead(ctx context.Context, h Head) error
+}
+
+// Options are the settings of Open.
+type Options struct {
+	Path  string
+	Marks Marks
+	// Lazy opens the file at the first record: a command that only looks makes none.
+	Lazy bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log hears of a file that cannot be written, or was changed; nil means slog.Default().
+	Log *slog.Logger
+}
+
+// Log is an open audit log: an event.Recorder, safe for concurrent use.
+type Log struct {
+	path  string
+	marks Marks
+	now   func() time.Time
+	log   *slog.Logger
+
+	strangers  *rate.Limiter
+	pending    atomic.Uint64 // events left out since the last record
+	unrecorded atomic.Uint64 // and since Open
+	failures   atomic.Uint64
+	failing    atomic.Pointer[error] // why the last try to write failed; nil if it did not
+	head       atomic.Pointer[Head]  // of what is on the disk
+
+	queue  chan *entry
+	reopen chan chan error
+	marked chan struct{} // there is a head that the database does not know
+	closed chan struct{}
+	close  sync.Once
+	loops  sync.WaitGroup
+
+	// Of the writer's goroutine alone.
+	file *file
+	held []Record
+}
+
+var _ event.Recorder = (*Log)(nil)
+
+// entry is a record on its way to the disk.
+type entry struct {
+	record Record
+	done   chan error
+}
+
+// Open opens the log at path, or makes one, and goes on where it ended. ErrInUse and
+// ErrForeign are of a file that it must not touch.
+func Open(ctx context.Context, opts Options) (*Log, error) {
+	l := &Log{
+		path: opts.Path, marks: opts.Marks, now: opts.Now, log: opts.Log, strangers: newStrangers(),
+		queue: make(chan *entry, maxQueue), reopen: make(chan chan error),
+		marked: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.log == nil {
+		l.log = slog.Default()
+	}
+	mark, err := l.marks.AuditHead(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the mark of the audit log: %w", err)
+	}
+	l.head.Store(&mark)
+	if !opts.Lazy {
+		if err := l.open(); err != nil {
+			return nil, err
+		}
+	}
+	l.loops.Go(l.write)
+	l.loops.Go(l.mark)
+	return l, nil
+}
+
+// Record implements event.Recorder: it returns once the record is on the disk. An event
+// that is not for the file, or one too many of those that strangers cause, is taken
+// without.
+func (l *Log) Record(ctx context.Context, e event.Event) error {
+	now := l.now()
+	if !l.admit(e, now) {
+		return nil
+	}
+	en := &entry{record: recordOf(ctx, e, now), done: make(chan error, 1)}
+	select {
+	case <-l.closed:
+		return ErrClosed
+	case l.queue <- en:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return l.await(en)
+}
+
+// await returns what became of a record. What has begun is waited for: the disk decides,
+// and not the one who asks. A disk that hangs counts as one that fails.
+func (l *Log) await(en *entry) error {
+	limit := time.NewTimer(answerLimit)
+	defer limit.Stop()
+	select {
+	case err := <-en.done:
+		return err
+	case <-limit.C:
+		err := fmt.Errorf("%w: its disk does not answer", ErrUnwritten)
+		l.failing.Store(&err)
+		return err
+	case <-l.closed:
+		l.loops.Wait() // the writer empties its queue before it ends
+		select {
+		case err := <-en.done:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// Ready implements event.Recorder: it tells why the file could not be written when that
+// was last tried, which is once a second while it fails.
+func (l *Log) Ready() error {
+	if err := l.failing.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Head is the last record on the disk.
+func (l *Log) Head() Head { return *l.head.Load() }
+
+// Path is that of the file.
+func (l *Log) Path() string { return l.path }
+
+// Stats are figures of a log.
+type Stats struct {
+	// Records is the number of the last record, Failures how often the file could not be
+	// written, Unrecorded how many events were too many to be written down.
+	Records, Failures, Unrecorded uint64
+	// Failing reports that the file cannot be written now.
+	Failing bool
+}
+
+// Stats returns the figures of now, since Open where they are counts of events.
+func (l *Log) Stats() Stats {
+	return Stats{Records: l.Head().Seq, Failures: l.failures.Load(), Unrecorded: l.unrecorded.Load(), Failing: l.Ready() != nil}
+}
+
+// Reopen closes the file and opens the one that is at the path now: what moves logs away
+// asks for it.
+func (l *Log) Reopen() error {
+	done := make(chan error, 1)
+	select {
+	case l.reopen <- done:
+		return <-done
+	case <-l.closed:
+		return ErrClosed
+	}
+}
+
+// Close writes what waits, stores the mark and closes the file.
+func (l *Log) Close() error {
+	err := ErrClosed
+	l.close.Do(func() {
+		close(l.closed)
+		l.loops.Wait()
+		err = l.saveMark()
+		if l.file != nil {
+			err = errors.Join(err, l.file.Close())
+		}
+		if failing := l.Ready(); failing != nil {
+			err = errors.Join(err, fmt.Errorf("%d records are lost: %w", len(l.held), failing))
+		}
+	})
+	return err
+}

@@ -1,0 +1,198 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// write is the writer loop: what waits is written and synced at once.
+func (l *Log) write() {
+	retry := time.NewTicker(retryEvery)
+	defer retry.Stop()
+	for {
+		select {
+		case e := <-l.queue:
+			l.flush(l.gather([]*entry{e}))
+		case <-retry.C:
+			if len(l.held) > 0 || l.Ready() != nil {
+				l.flush(nil)
+			}
+		case done := <-l.reopen:
+			done <- l.open()
+		case <-l.closed:
+			l.flush(l.gather(nil))
+			return
+		}
+	}
+}
+
+func (l *Log) gather(batch []*entry) []*entry {
+	for len(batch) < maxQueue {
+		select {
+		case e := <-l.queue:
+			batch = append(batch, e)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// flush writes what was held and then the batch, and tells each entry how that went.
+func (l *Log) flush(batch []*entry) {
+	for _, e := range batch {
+		l.held = append(l.held, e.record)
+	}
+	if len(l.held) == 0 && l.Ready() == nil {
+		return
+	}
+	err := l.tryWrite()
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrUnwritten, err)
+		l.failures.Add(1)
+		l.drop()
+	}
+	l.tell(err)
+	for _, e := range batch {
+		e.done <- err
+	}
+}
+
+// drop forgets the newest of too many records that wait, and counts them.
+func (l *Log) drop() {
+	if over := len(l.held) - maxHeld; over > 0 {
+		l.held = l.held[:maxHeld]
+		l.leaveOut(uint64(over))
+	}
+}
+
+// tell logs that the file cannot be written, once, and that it can again.
+func (l *Log) tell(err error) {
+	was := l.failing.Load()
+	switch {
+	case err != nil:
+		l.failing.Store(&err)
+		if was == nil {
+			l.log.Error("the audit log cannot be written: logins are refused until it can; make room on its disk, or see to its directory",
+				"file", l.path, "error", err)
+		}
+	case was != nil:
+		l.failing.Store(nil)
+		l.log.Info("the audit log is written again", "file", l.path, "head", l.Head().Seq)
+	}
+}
+
+// tryWrite writes and syncs what is held. After a failure the file ends where it did.
+func (l *Log) tryWrite() error {
+	if l.file == nil || !l.file.intact() {
+		if err := l.open(); err != nil {
+			return err
+		}
+	}
+	before := l.pending.Load()
+	text, head, err := l.encode(before)
+	if err != nil {
+		return err
+	}
+	if err := l.file.append(text); err != nil {
+		// A failed sync is not repeated by the next one: the pages are written anew, to a
+		// file that is opened anew.
+		l.file.Close()
+		l.file = nil
+		return err
+	}
+	if len(l.held) > 0 {
+		l.pending.Add(-before)
+	}
+	l.held = nil
+	if head != l.Head() {
+		l.head.Store(&head)
+		select {
+		case l.marked <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// encode is what is held, as lines after the head.
+func (l *Log) encode(unrecorded uint64) (text []byte, head Head, err error) {
+	head = l.Head()
+	for i, r := range l.held {
+		if i == 0 {
+			r.Unrecorded = unrecorded
+		}
+		if text, head, err = head.append(text, r); err != nil {
+			return nil, head, err
+		}
+	}
+	return text, head, nil
+}
+
+// open opens the file at the path, in the place of the one that is open, and settles
+// after which record it goes on.
+func (l *Log) open() error {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+	f, found, err := openFile(l.path)
+	if err != nil {
+		return err
+	}
+	if f.cut > 0 {
+		l.log.Warn("the audit log ended in the middle of a record, which nobody was told of; it was taken off", "file", l.path, "bytes", f.cut)
+	}
+	next := l.Head()
+	switch {
+	case found.Seq > next.Seq:
+		next = found
+	case found.Seq == 0 && next.Seq > 0:
+		l.log.Info("a new file of the audit log begins", "file", l.path, "after", next.Seq)
+	case found != next:
+		l.log.Error("the audit log does not end as it did: records were cut off or changed; look with signet audit verify",
+			"file", l.path, "ends_at", found.Seq, "expected", next.Seq)
+	}
+	l.file = f
+	l.head.Store(&next)
+	return nil
+}
+
+// mark follows the head of the file with the mark in the database.
+func (l *Log) mark() {
+	for {
+		select {
+		case <-l.marked:
+		case <-l.closed:
+			return
+		}
+		wait := time.NewTimer(markAfter)
+		select {
+		case <-wait.C:
+		case <-l.closed:
+			wait.Stop()
+			return
+		}
+		if err := l.saveMark(); err != nil {
+			l.log.Debug("the mark of the audit log was not stored; it will be tried again", "error", err)
+			select {
+			case l.marked <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// saveLimit bounds how long a store may take to keep the mark.
+const saveLimit = 10 * time.Second
+
+func (l *Log) saveMark() error {
+	ctx, cancel := context.WithTimeout(context.Background(), saveLimit)
+	defer cancel()
+	kept, err := l.marks.AuditHead(ctx)
+	if head := l.Head(); err == nil && kept != head {
+		err = l.marks.SetAuditHead(ctx, head)
+	}
+	return err
+}

@@ -1,0 +1,58 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"signet/internal/audit"
+	"signet/internal/event"
+)
+
+// ShowAudit tells where the audit log is, and which record is its last.
+var ShowAudit = look("audit", (*Operator).showAudit)
+
+// AuditLog is where the audit log stands.
+type AuditLog struct {
+	Path string     `json:"path"`
+	Head audit.Head `json:"head"`
+}
+
+func (o *Operator) showAudit(context.Context, struct{}) (AuditLog, error) {
+	if o.Audit == nil {
+		return AuditLog{}, errors.New("there is no audit log")
+	}
+	path, err := filepath.Abs(o.Audit.Path())
+	return AuditLog{Path: path, Head: o.Audit.Head()}, err
+}
+
+// record puts a change that was asked for on record, also one that was refused. An
+// operator is not stopped by an audit log that cannot be written, but told.
+func (o *Operator) record(ctx context.Context, name, target string, err error) error {
+	if o.Audit == nil {
+		return err
+	}
+	e := event.Event{Kind: event.Command, Outcome: event.Done, Action: name, Target: target, Cause: err}
+	if err != nil {
+		e.Outcome = event.Refused
+	}
+	failed := o.Audit.Record(context.WithoutCancel(ctx), e) // what was done is recorded, whoever still waits
+	switch {
+	case failed == nil:
+		return err
+	case err != nil:
+		return errors.Join(err, failed)
+	}
+	return fmt.Errorf("it was done, but is not on record yet: %w", failed)
+}
+
+// asOperator says that things are done for the user with this id.
+func asOperator(ctx context.Context, uid int) context.Context {
+	return event.WithCaller(ctx, event.Caller{Operator: strconv.Itoa(uid)})
+}
+
+// asSelf says that things are done for the user of this process.
+func asSelf(ctx context.Context) context.Context { return asOperator(ctx, os.Geteuid()) }
