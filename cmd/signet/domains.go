@@ -128,7 +128,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 
 // operator has no Live: that of a server has.
 func (d *domains) operator() *control.Operator {
-	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Now: d.now}
+	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Build: thisBuild().String(), Now: d.now}
 }
 
 // ready reports whether the issuer can sign and store.

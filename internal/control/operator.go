@@ -29,6 +29,8 @@ type Operator struct {
 	Clients *oauth.Clients
 	// Live is what only a running server knows; nil where none runs.
 	Live *Live
+	// Build is the version of the program.
+	Build string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
