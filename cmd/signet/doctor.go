@@ -99,7 +99,7 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 
 // examined is what the server, or the database without one, says of itself.
 type examined struct {
-	running bool
+	stopped bool // nothing listens on the control socket
 	process control.Process
 	about   control.About
 	keys    control.KeyList
@@ -108,10 +108,8 @@ type examined struct {
 }
 
 func (a *app) look(ctx context.Context, cfg *configs.Config) examined {
-	in := examined{process: control.Process{UID: -1}}
-	if p, err := control.ServerProcess(ctx, cfg.SocketPath()); err == nil {
-		in.running, in.process = true, p
-	}
+	process, err := control.ServerProcess(ctx, cfg.SocketPath())
+	in := examined{process: process, stopped: errors.Is(err, control.ErrNoServer)}
 	in.err = through(ctx, a, func(door control.Door) (err error) {
 		if in.about, err = control.ShowServer.Do(ctx, door, struct{}{}); err != nil {
 			return err
@@ -131,16 +129,16 @@ func (a *app) look(ctx context.Context, cfg *configs.Config) examined {
 func (in *examined) server(cfg *configs.Config) []doctor.Check {
 	const name = "server"
 	var checks []doctor.Check
-	if !in.running {
+	if in.stopped {
 		checks = append(checks, doctor.Failed(name, "nothing answers at "+cfg.SocketPath(), "start it: "+serveCommandFor(cfg)))
 	}
 	hint := cmp.Or(hintOf(in.err), "do what it says, and then signet doctor again")
 	switch {
-	case in.err != nil && in.running:
-		checks = append(checks, doctor.Failed(name, "it does not say how it is: "+in.err.Error(), hint))
-	case in.err != nil:
+	case in.err != nil && in.stopped:
 		checks = append(checks, doctor.Failed("database", "it cannot be opened: "+in.err.Error(), hint))
-	case in.running && in.about.Build != thisBuild().String():
+	case in.err != nil:
+		checks = append(checks, doctor.Failed(name, "it does not say how it is: "+in.err.Error(), hint))
+	case !in.stopped && in.about.Build != thisBuild().String():
 		checks = append(checks, doctor.Warned(name, "signet "+in.about.Build+" runs, and this command is "+thisBuild().String(), "restart signet serve, or use the command of its version"))
 	}
 	if in.about.Issuer != cfg.Issuer {

@@ -207,6 +207,49 @@ func TestDoctorOnFaults(t *testing.T) {
 	})
 }
 
+// TestDoctorOfAnotherUser is told who to be.
+func TestDoctorOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("only root can become another user")
+		}
+		t.Skip("SKIPPED: only root can become another user")
+	}
+	dir, addr, _ := runningIssuer(t)
+	for _, path := range []string{filepath.Dir(filepath.Dir(dir)), filepath.Dir(dir), filepath.Dir(binary)} {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(binary, "doctor")
+	cmd.Env = testEnv(issuerEnv(dir, addr)...)
+	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.Output()
+	for _, want := range []string{"control.sock belongs to another user", "-> run the command as the user that the server runs as", "ok       issuer url"} {
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v, without %q:\n%s", err, want, out)
+		}
+	}
+	if strings.Contains(string(out), "nothing answers") {
+		t.Errorf("a server that answers others is taken for none:\n%s", out)
+	}
+}
+
+// TestDoctorOfAnotherVersion: an upgrade without a restart.
+func TestDoctorOfAnotherVersion(t *testing.T) {
+	newer := filepath.Join(t.TempDir(), "signet")
+	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version=99.0.0", "-o", newer, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	dir, addr, _ := runningIssuer(t)
+	cmd := exec.Command(newer, "doctor")
+	cmd.Env = testEnv(issuerEnv(dir, addr)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "warn     server") || !strings.Contains(string(out), "and this command is 99.0.0 ") || !strings.Contains(string(out), "-> restart signet serve") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestDoctorOnAStoppedSchedule: the clock leaps under a server.
 func TestDoctorOnAStoppedSchedule(t *testing.T) {
 	var offset atomic.Int64

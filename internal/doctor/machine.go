@@ -30,12 +30,13 @@ func Disk(dir, database string) []Check {
 	if err != nil {
 		return []Check{Skip(r.name, err.Error())}
 	}
-	var size uint64
+	size, known := uint64(0), ""
 	if info, err := os.Stat(database); err == nil {
 		size = uint64(info.Size())
+		known = ", database " + sizeText(size)
 	}
 	judgeRoom(r, left, dir, size)
-	return r.orOK("%s of %s free, database %s", sizeText(left.free), sizeText(left.bytes), sizeText(size))
+	return r.orOK("%s of %s free%s", sizeText(left.free), sizeText(left.bytes), known)
 }
 
 func judgeRoom(r *report, left room, dir string, database uint64) {

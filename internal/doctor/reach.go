@@ -46,7 +46,7 @@ func (v *visit) whyUnreachable(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: start signet serve, and the proxy if one is in front; or correct issuer"
 	case errors.As(err, &failed) && failed.Timeout():
-		return "look for a firewall, a missing route, or a proxy that cannot reach signet"
+		return "look for a firewall, a missing route, or a proxy that cannot reach signet; if only this machine cannot reach it, ask from another: signet doctor --url " + v.URL
 	case strings.HasPrefix(v.URL, "https:"):
 		return "look at what terminates TLS on this host and port; its log has the other side of this"
 	}
