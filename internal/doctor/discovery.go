@@ -51,6 +51,10 @@ func (v *visit) readMetadata(ctx context.Context, r *report, where string) map[s
 		r.fail(pass, "%s: %v", where, cause(err))
 		return nil
 	}
+	if a.status == http.StatusNotFound && !strings.HasPrefix(where, v.URL+"/") { // of an issuer with a path
+		r.warn("route it to signet: clients that follow RFC 8414 §3.1 ask there", "%s answers %s", where, a.says())
+		return nil
+	}
 	if a.refuse(r, http.StatusOK, pass) {
 		return nil
 	}

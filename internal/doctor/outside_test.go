@@ -303,6 +303,9 @@ func TestPathOfTheIssuer(t *testing.T) {
 	if got := v.metadataURLs(); !slices.Equal(got, want) {
 		t.Errorf("metadata at %q, want %q", got, want)
 	}
+	v.client = &http.Client{Transport: canned{&answer{status: http.StatusNotFound}}}
+	wantOnly(t, v.discovery(t.Context()), finding{"discovery", Fail, "/auth/.well-known/openid-configuration answers 404", "let the proxy pass"},
+		finding{"discovery", Warn, "/.well-known/oauth-authorization-server/auth answers 404", "RFC 8414 §3.1"})
 }
 
 func TestKeySets(t *testing.T) {
