@@ -141,7 +141,8 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 
 // operator has no Live: that of a server has.
 func (d *domains) operator() *control.Operator {
-	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Audit: d.audit, Now: d.now}
+	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Audit: d.audit,
+		Build: thisBuild().String(), Now: d.now}
 }
 
 // openAudit opens the audit log; for a command of its own only if there is something to

@@ -32,17 +32,21 @@ func thisBuild() build {
 	return b
 }
 
+func (b build) String() string {
+	text := b.Version
+	if b.Revision != "" {
+		text += fmt.Sprintf(" (%.12s)", b.Revision)
+	}
+	return text + " " + b.Go + " " + b.Platform
+}
+
 func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version of this program", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			b := thisBuild()
 			return a.print(b, func(w io.Writer) {
-				fmt.Fprintf(w, "signet %s", b.Version)
-				if b.Revision != "" {
-					fmt.Fprintf(w, " (%.12s)", b.Revision)
-				}
-				fmt.Fprintf(w, " %s %s\n", b.Go, b.Platform)
+				fmt.Fprintf(w, "signet %s\n", b)
 			})
 		},
 	}

@@ -36,3 +36,7 @@ func validName(text string) bool {
 	}
 	return 0 < len(text) && len(text) <= maxName
 }
+
+// Doctor is the User-Agent of signet doctor. It keeps no key set, so it is no consumer,
+// and a rotation does not wait for it.
+const Doctor = "signet-doctor"

@@ -258,6 +258,13 @@ var doorCases = []doorCase{
 		return Page{}
 	}, wantErr: Error{`Users: storetest: the storage failed`, ""}},
 
+	{name: "about", ask: ask(ShowServer), prepare: func(_ testing.TB, f *fixture) any {
+		f.Build, f.at = "1.2.3", f.at.Add(time.Hour)
+		return struct{}{}
+	}, want: `{"running":true,"since":"2026-03-01T12:00:00Z","build":"1.2.3","issuer":"https://login.example.test",` +
+		`"policy":{"algorithms":["ES256","ES384"],"rsa_bits":0,"rotate_every":7776000000000000,"publish_ahead":86400000000000,"jwks_max_age":300000000000,` +
+		`"access_lifetime":300000000000,"refresh_lifetime":86400000000000}}`},
+
 	{name: "list", ask: ask(ListKeys), in: struct{}{}, want: `{"keys":[` + activeES256 + `,` + activeES384 + `],"now":"2026-03-01T12:00:00Z"}`},
 	{name: "show", ask: ask(ShowKey), prepare: activeKey(func(kid string) any { return KeyID{kid} }), want: strings.TrimSuffix(activeES256, "}") +
 		`,"use":{"since":"2026-03-01T12:00:00Z","access_tokens":1,"refresh_tokens":1,"access_expires":"2026-03-01T12:05:00Z","refresh_expires":"2026-03-02T12:00:00Z",` +
@@ -385,7 +392,7 @@ var doorCases = []doorCase{
 }
 
 // neverRefuse are the operations whose request cannot be refused for what it says.
-var neverRefuse = []string{ListUsers.name, ListKeys.name, GetKeySet.name}
+var neverRefuse = []string{ListUsers.name, ListKeys.name, GetKeySet.name, ShowServer.name}
 
 // TestBothDoorsDoTheSame makes each request through both doors, and has every
 // operation of the table answer, and refuse, at least once.

@@ -32,6 +32,8 @@ type Operator struct {
 	Live *Live
 	// Audit is where changes are recorded; nil records none.
 	Audit *audit.Log
+	// Build is the version of the program.
+	Build string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

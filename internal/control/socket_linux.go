@@ -63,21 +63,28 @@ func dialUnix(ctx context.Context, path string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "unix", short)
 }
 
-// peerUID asks the kernel who is at the other end (SO_PEERCRED, unix(7)).
+// peerUID asks the kernel who is at the other end.
 func peerUID(conn *net.UnixConn) (int, error) {
+	p, err := peer(conn)
+	return p.UID, err
+}
+
+// peer asks the kernel who is at the other end (SO_PEERCRED, unix(7)).
+func peer(conn *net.UnixConn) (Process, error) {
+	unknown := Process{UID: -1}
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return -1, err
+		return unknown, err
 	}
 	var cred *unix.Ucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
 		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return -1, err
+		return unknown, err
 	}
 	if failed != nil {
-		return -1, failed
+		return unknown, failed
 	}
-	return int(cred.Uid), nil
+	return Process{PID: int(cred.Pid), UID: int(cred.Uid)}, nil
 }

@@ -55,6 +55,9 @@ func preflight(w http.ResponseWriter, _ *http.Request) {
 
 // fetched records who holds the document now.
 func (s *site) fetched(r *http.Request, doc *jwks.Document, at time.Time) {
+	if r.UserAgent() == consumers.Doctor {
+		return
+	}
 	s.opts.Consumers.Note(consumers.Fetch{
 		Name: consumers.NameIn(r.URL.RawQuery), Address: s.opts.Proxies.Client(r), UserAgent: r.UserAgent(),
 		ETag: doc.ETag(), KIDs: doc.KIDs(), At: at,
