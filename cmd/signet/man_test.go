@@ -36,10 +36,14 @@ func TestManualPages(t *testing.T) {
 }
 
 func checkPage(t *testing.T, cmd *cobra.Command, file string) {
-	text := words(render(t, file))
+	rendered := render(t, file)
+	text := words(rendered)
 	for _, want := range append(strings.Split(cmd.Long, "\n"), cmd.Short) {
 		if !strings.Contains(text, words(want)) {
 			t.Errorf("the page does not say %q", want)
+		}
+		if strings.HasPrefix(want, "  ") && !strings.Contains(rendered, want+"\n") {
+			t.Errorf("the page does not keep the line %q", want)
 		}
 	}
 	cmd.InheritedFlags() // makes Flags hold those too

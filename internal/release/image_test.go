@@ -27,6 +27,7 @@ type image struct {
 	entrypoint []string
 	command    []string
 	volumes    []string
+	dir        string // in which it starts
 }
 
 // instruction is a line of a Dockerfile.
@@ -83,6 +84,9 @@ func (img *image) do(t *testing.T, i instruction) {
 		img.env = append(img.env, i.rest)
 	case "VOLUME":
 		img.volumes = append(img.volumes, i.rest)
+	case "WORKDIR":
+		img.dir = i.rest
+		err = os.MkdirAll(filepath.Join(img.root, i.rest), 0o755)
 	case "EXPOSE":
 	case "ENTRYPOINT":
 		err = json.Unmarshal([]byte(i.rest), &img.entrypoint)
@@ -200,7 +204,7 @@ func TestImageRuns(t *testing.T) {
 
 // process is a program in the image.
 func (img *image) process(args ...string) *exec.Cmd {
-	cmd := &exec.Cmd{Path: args[0], Args: args, Dir: "/", Env: img.env}
+	cmd := &exec.Cmd{Path: args[0], Args: args, Dir: img.dir, Env: img.env}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Chroot:     img.root,
 		Credential: &syscall.Credential{Uid: 65532, Gid: 65532},

@@ -20,8 +20,8 @@ func TestUnitExposure(t *testing.T) {
 	if found == nil {
 		t.Fatalf("no level in\n%s", out)
 	}
-	if level, err := strconv.ParseFloat(found[1], 64); err != nil || level > 1.2 {
-		t.Errorf("exposure %s, at most 1.2 is wanted (%v)\n%s", found[1], err, out)
+	if level, err := strconv.ParseFloat(found[1], 64); err != nil || level > 1.1 {
+		t.Errorf("exposure %s, at most 1.1 is wanted (%v)\n%s", found[1], err, out)
 	}
 }
 
