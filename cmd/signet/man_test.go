@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -87,6 +88,30 @@ func TestManualOfTheProgram(t *testing.T) {
 	for _, want := range []string{"EXIT STATUS 0 It is done.", "ENVIRONMENT", "SIGNET_CONFIG", "FILES", "seal.key", "signet-users(1)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("signet(1) does not say %q", want)
+		}
+	}
+}
+
+// TestManualIsNoRoff: what means something to roff is text in a page.
+func TestManualIsNoRoff(t *testing.T) {
+	_, err := exec.LookPath("man")
+	needs(t, err == nil, "there is man (man-db)")
+	cmd := &cobra.Command{Use: "odd", Short: `a \fBshort\fR one`, Long: `.SH is no heading
+'so is no file and \fBnot bold\fR nor \e
+
+  .nf "quoted" --flag $HOME ~user x^2`}
+	cmd.Flags().String("dash-es", `\n`, "a `NA-ME`, .PP and\n'tick")
+	file := filepath.Join(t.TempDir(), "odd.1")
+	if err := os.WriteFile(file, []byte(manPage(cmd, time.Unix(0, 0))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := words(render(t, file))
+	for _, want := range []string{
+		`odd - a \fBshort\fR one`, `.SH is no heading 'so is no file and \fBnot bold\fR nor \e`,
+		`.nf "quoted" --flag $HOME ~user x^2`, `--dash-es NA-ME a NA-ME, .PP and 'tick (default \n)`,
+	} {
+		if !strings.Contains(text, words(want)) {
+			t.Errorf("the page does not say %q:\n%s", want, text)
 		}
 	}
 }
