@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -74,14 +75,19 @@ var checkout = sync.OnceValues(func() (string, error) {
 	}
 	git := exec.Command("sh", "-c", "git init -q . && git add -A . && git commit -q -m all")
 	git.Dir = dir
-	git.Env = append(cleanEnv(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@localhost", "GIT_AUTHOR_DATE=1700000000 +0000",
-		"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@localhost", "GIT_COMMITTER_DATE=1700000000 +0000")
+	git.Env = gitEnv()
 	if out, err := git.CombinedOutput(); err != nil {
 		return "", errors.New(err.Error() + ": " + string(out))
 	}
 	return dir, nil
 })
+
+// gitEnv makes a commit of the same files the same commit.
+func gitEnv() []string {
+	return append(cleanEnv(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@localhost", "GIT_AUTHOR_DATE=1700000000 +0000",
+		"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@localhost", "GIT_COMMITTER_DATE=1700000000 +0000")
+}
 
 // copyTree copies what a build reads.
 func copyTree(to string) error {
@@ -265,8 +271,39 @@ func TestBinaryKnowsWhatItIs(t *testing.T) {
 	}
 }
 
-// TestVersions: what git and the environment make of a version, and what they do not.
+// TestVersions: what a version is called, from a tag to changes that are not committed.
 func TestVersions(t *testing.T) {
+	needsProgram(t, "git", "bash")
+	dir := t.TempDir()
+	if err := copyFile(filepath.Join(dir, "scripts/build"), filepath.Join(root, "scripts/build"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ git, want string }{
+		{"init -q .", ""},
+		{"add .", ""},
+		{"commit -q -m one", `0\.0\.0\+git20231114221320\.[0-9a-f]{12}`},
+		{"tag -a -m one v1.2.3-rc1", `1\.2\.3-rc1`},
+		{"commit -q --allow-empty -m two", `1\.2\.3-rc1\+1\.g[0-9a-f]{12}`},
+		{"tag -a -m two v1.2.3", `1\.2\.3`},
+		{"rm -q --cached scripts/build", `1\.2\.3\+dirty`},
+		{"commit -q -m three", `1\.2\.3\+1\.g[0-9a-f]{12}\.dirty`},
+	} {
+		git := exec.Command("git", strings.Fields(step.git)...)
+		git.Dir, git.Env = dir, gitEnv()
+		run(t, git)
+		if step.want == "" {
+			continue
+		}
+		version := exec.Command("scripts/build", "version")
+		version.Dir, version.Env = dir, gitEnv()
+		if out, _ := run(t, version); !regexp.MustCompile(`^` + step.want + `\n$`).MatchString(out) {
+			t.Errorf("after git %s: version %s, want %s", step.git, out, step.want)
+		}
+	}
+}
+
+// TestBuildRefuses: what cannot be a version, a commit or a time.
+func TestBuildRefuses(t *testing.T) {
 	needsProgram(t, "git", "bash")
 	dir, err := checkout()
 	if err != nil {
