@@ -103,6 +103,9 @@ func completeAll(a *app, cmd *cobra.Command) {
 }
 
 func completeFlag(cmd *cobra.Command, f *pflag.Flag) {
+	if _, has := cmd.GetFlagCompletionFunc(f.Name); has {
+		return
+	}
 	complete := cobra.NoFileCompletions
 	values := valuesOf(cmd, f)
 	switch name, _ := pflag.UnquoteUsage(f); {
@@ -114,7 +117,7 @@ func completeFlag(cmd *cobra.Command, f *pflag.Flag) {
 		complete = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 	}
 	if err := cmd.RegisterFlagCompletionFunc(f.Name, complete); err != nil {
-		panic(err) // the flag is registered twice, which newRoot does not do
+		panic(err) // there is no such flag, or it has one: neither can be
 	}
 }
 
@@ -122,8 +125,10 @@ func completeArguments(a *app, cmd *cobra.Command) {
 	if cmd.ValidArgs != nil || cmd.ValidArgsFunction != nil {
 		return
 	}
-	_, arguments, _ := strings.Cut(cmd.Use, " ")
-	first, _, _ := strings.Cut(strings.Trim(arguments, "[]"), "]")
+	first := "" // what the usage calls the first argument
+	if words := strings.Fields(cmd.Use); len(words) > 1 {
+		first = strings.Trim(words[1], "[]")
+	}
 	switch {
 	case first == "FILE":
 		cmd.ValidArgsFunction = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
