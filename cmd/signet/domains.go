@@ -251,7 +251,7 @@ func localDoor(ctx context.Context, cfg *configs.Config) (control.Door, func() e
 	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, hintedError{
 			fmt.Errorf("there is no database at %s", cfg.DatabasePath()),
-			"signet serve  # makes one at its first start; --data DIR names another directory",
+			noDatabaseHint(cfg),
 		}
 	}
 	d, err := openDomains(ctx, openOptions{config: cfg, log: slog.New(slog.DiscardHandler), stored: true, wait: pollDatabase})

@@ -112,7 +112,6 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 		Args:              noArguments,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkOutput() },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -127,7 +126,9 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	root.AddCommand(
 		serveCommand(a), usersCommand(a), keysCommand(a), clientsCommand(a), sessionsCommand(a),
 		jwksCommand(a), tokenCommand(a), auditCommand(a), doctorCommand(a), versionCommand(a),
+		completionCommand(a), manCommand(a),
 	)
+	completeAll(a, root)
 	return root
 }
 

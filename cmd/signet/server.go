@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"signet/configs"
@@ -170,6 +171,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	})
 	group.Go(s.control.Serve)
 	group.Go(s.ops.Serve)
+	group.Go(func() error { s.announce(running); return nil })
 	group.Go(func() error { s.domains.keys.Run(running); return nil })
 	group.Go(func() error { s.domains.issuer.Run(running); return nil })
 	group.Go(func() error { s.domains.clients.Run(running); return nil })
@@ -201,6 +203,7 @@ func (s *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
 	s.log.Info("stopping; requests under way may end", "within", shutdownGrace)
+	s.tell(daemon.SdNotifyStopping)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		// Whoever sends a request slowly does not decide how the process ends.
@@ -213,6 +216,7 @@ func (s *server) stop() error {
 // reload puts in force what a running server can take and says what it cannot.
 // A configuration with a fault changes nothing.
 func (s *server) reload(ctx context.Context, load func() (*configs.Config, error)) {
+	defer s.tellReload()()
 	if err := s.domains.audit.Reopen(); err != nil {
 		s.log.Error("reload: the audit log cannot be opened anew", "error", err)
 	}

@@ -9,8 +9,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set when a release is built: -ldflags "-X main.version=1.2.3".
-var version = "devel"
+// What scripts/build sets by -ldflags -X. It does so in place of the stamp of go build,
+// which is not the same without .git.
+var (
+	version  = "devel"
+	revision = ""
+)
 
 // build is what can be said of the program.
 type build struct {
@@ -21,8 +25,8 @@ type build struct {
 }
 
 func thisBuild() build {
-	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok {
+	b := build{Version: version, Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok && revision == "" {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				b.Revision = s.Value
