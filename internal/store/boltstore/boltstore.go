@@ -116,16 +116,16 @@ func (s *Store) Check() error {
 		return s.storageError("check", err)
 	}
 	defer tx.Rollback()
-	if err := s.faults(tx); err != nil {
+	if err := structureFaults(tx, s.file); err != nil {
 		return damaged(s.path, err)
 	}
 	return nil
 }
 
-func (s *Store) faults(tx *bbolt.Tx) error {
+func structureFaults(tx *bbolt.Tx, file *os.File) error {
 	// bbolt's check runs in a goroutine of its own, where a page number that
 	// leads out of the file would end the process.
-	if err := inspect(s.file, 0); err != nil {
+	if err := inspect(file, 0); err != nil {
 		return err
 	}
 	var faults []error
