@@ -27,6 +27,8 @@ type Operator struct {
 	Keys    *keystore.Manager
 	Issuer  *issuer.Issuer
 	Clients *oauth.Clients
+	// Database is what Backup copies; nil is none.
+	Database Database
 	// Live is what only a running server knows; nil where none runs.
 	Live *Live
 	// Now is the clock; nil means time.Now.
