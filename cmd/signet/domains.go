@@ -83,7 +83,7 @@ func refuseLostDatabase(cfg *configs.Config) error {
 	}
 	return hintedError{
 		fmt.Errorf("%s is missing, but the sealing key of a database is there", cfg.DatabasePath()),
-		"restore the database from a backup; or, to begin anew with no users, move seal.key out of " + cfg.Data,
+		"signet restore FILE  # from a backup; or, to begin anew with no users, move seal.key out of " + cfg.Data,
 	}
 }
 
@@ -128,7 +128,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 
 // operator has no Live: that of a server has.
 func (d *domains) operator() *control.Operator {
-	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Now: d.now}
+	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Database: d.store, Now: d.now}
 }
 
 // ready reports whether the issuer can sign and store.

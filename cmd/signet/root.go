@@ -126,7 +126,7 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	a.changed = configs.Flags(flags, "data", "seal_key")
 	root.AddCommand(
 		serveCommand(a), usersCommand(a), keysCommand(a), clientsCommand(a), sessionsCommand(a),
-		jwksCommand(a), tokenCommand(a), versionCommand(a),
+		jwksCommand(a), tokenCommand(a), backupCommand(a), restoreCommand(a), versionCommand(a),
 	)
 	return root
 }
