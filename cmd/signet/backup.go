@@ -39,13 +39,20 @@ without: keep a copy of that file, and keep it apart.`,
 			defer stop()
 			err := a.backup(ctx, args[0], force)
 			if err != nil && ctx.Err() != nil {
-				return errors.New("interrupted: nothing was written")
+				return interruptedBackup(args[0])
 			}
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "replace FILE, once the new backup is whole")
 	return cmd
+}
+
+func interruptedBackup(path string) error {
+	if path == "-" {
+		return errors.New("interrupted: what was written, if anything, is not whole")
+	}
+	return errors.New("interrupted: nothing was written")
 }
 
 // held is what a backup, or a restored database, holds and needs.

@@ -108,7 +108,8 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 
   signet serve                         run the issuer
   signet users add NAME                add an account
-  signet keys rotate                   replace the signing keys; nobody is logged out`,
+  signet keys rotate                   replace the signing keys; nobody is logged out
+  signet backup FILE                   copy the database while it runs`,
 		Args:              noArguments,
 		SilenceErrors:     true,
 		SilenceUsage:      true,

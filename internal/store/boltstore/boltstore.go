@@ -4,7 +4,8 @@
 // Start at Open. A Store implements keystore.Store, users.Store, issuer.Store
 // and oauth.Store; what these promise is tested by package storetest. Writes go
 // through one loop (commit.go) that gathers the requests which wait while the
-// disk syncs and commits them together: one sync serves many.
+// disk syncs and commits them together: one sync serves many. Snapshot copies the file
+// meanwhile (snapshot.go), ReadBackup says whether a copy is whole (backup.go).
 //
 // The package refuses to guess about a file. One that is damaged, truncated,
 // of another program or of a newer Signet is reported in a sentence and never
