@@ -25,10 +25,11 @@ func restoreCommand(a *app) *cobra.Command {
 		Use:   "restore FILE",
 		Short: "Make the database anew from a backup, where there is none",
 		Long: `Make the database anew from a backup, in a data directory that has none and that no
-server uses; - is standard input. The backup is checked first, and so is the sealing
-key: another one than it needs is refused, and one that is missing is asked for. The
-database is missing or whole, whatever happens on the way. What was done since the
-backup is undone: the command says what that means.`,
+server uses; - is standard input. Run it as the user that the server runs as. The
+backup is checked first, and so is the sealing key: another one than it needs is
+refused, and one that is missing is asked for. The database is missing or whole,
+whatever happens on the way. What was done since the backup is undone: the command
+says what that means.`,
 		Args: oneArgument("file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
