@@ -161,10 +161,6 @@ type stream struct {
 }
 
 func (s *stream) begin(taken time.Time, size int64) (io.Writer, error) {
-	// The deadline of the request would end the context of a long answer.
-	if err := s.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
-	}
 	s.begun, s.size = true, size
 	s.w.Header().Set("Content-Type", "application/octet-stream")
 	s.w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
