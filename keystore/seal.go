@@ -44,6 +44,7 @@ func CreateSealingKey(path string) error {
 	rand.Read(secret)
 	text := "# Signet's sealing key. It opens the private signing keys in the database:\n" +
 		"# keep a copy of it, and keep it apart from the copies of the database.\n" +
+		"# Backups ask for it by its name, " + (&SealingKey{secret: secret}).ID() + ".\n" +
 		authenticating + base64.RawURLEncoding.EncodeToString(secret) + "\n"
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -91,7 +91,7 @@ func refuseLostDatabase(cfg *configs.Config) error {
 	}
 	return hintedError{
 		fmt.Errorf("%s is missing, but the sealing key of a database is there", cfg.DatabasePath()),
-		"restore the database from a backup; or, to begin anew with no users, move seal.key out of " + cfg.Data,
+		"signet restore FILE  # from a backup; or, to begin anew with no users, move seal.key out of " + cfg.Data,
 	}
 }
 
@@ -142,7 +142,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 // operator has no Live: that of a server has.
 func (d *domains) operator() *control.Operator {
 	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Audit: d.audit,
-		Build: thisBuild().String(), Now: d.now}
+		Database: d.store, Build: thisBuild().String(), Now: d.now}
 }
 
 // openAudit opens the audit log; for a command of its own only if there is something to

@@ -108,7 +108,8 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 
   signet serve                         run the issuer
   signet users add NAME                add an account
-  signet keys rotate                   replace the signing keys; nobody is logged out`,
+  signet keys rotate                   replace the signing keys; nobody is logged out
+  signet backup FILE                   copy the database while it runs`,
 		Args:              noArguments,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -125,8 +126,8 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	a.changed = configs.Flags(flags, "data", "seal_key")
 	root.AddCommand(
 		serveCommand(a), usersCommand(a), keysCommand(a), clientsCommand(a), sessionsCommand(a),
-		jwksCommand(a), tokenCommand(a), auditCommand(a), doctorCommand(a), versionCommand(a),
-		completionCommand(a), manCommand(a),
+		jwksCommand(a), tokenCommand(a), backupCommand(a), restoreCommand(a), auditCommand(a), doctorCommand(a),
+		completionCommand(a), manCommand(a), versionCommand(a),
 	)
 	completeAll(a, root)
 	return root

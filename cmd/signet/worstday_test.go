@@ -194,7 +194,7 @@ func (in *incident) play(t *testing.T, n int) {
 		if len(in.blocks) == 0 {
 			t.Fatal("the page has no further console block")
 		}
-		console := strings.NewReplacer("127.0.0.1:8080", in.addr, "/var/lib/signet", in.data,
+		console := strings.NewReplacer("127.0.0.1:8080", in.addr, "/var/lib/signet", in.data, "/var/backups", in.dir,
 			"found.pem", filepath.Join(in.dir, "leaked.pem")).Replace(in.blocks[0])
 		in.blocks = in.blocks[1:]
 		env := in.env("KID="+in.kid, "TOKEN="+in.pair["access"], "REFRESH="+in.pair["refresh"])

@@ -38,7 +38,7 @@ func Dial(ctx context.Context, path string) (*Remote, error) {
 		return nil, fmt.Errorf("connect to %s: %w", path, err)
 	}
 	conn.Close()
-	return &Remote{path: path, client: http.Client{
+	return &Remote{path: path, stall: stall, client: http.Client{
 		Transport: &http.Transport{DialContext: dial},
 		Timeout:   time.Minute,
 	}}, nil
@@ -48,6 +48,7 @@ func Dial(ctx context.Context, path string) (*Remote, error) {
 type Remote struct {
 	path   string
 	client http.Client
+	stall  time.Duration
 }
 
 // Close lets go of the connection.
@@ -56,13 +57,17 @@ func (r *Remote) Close() error {
 	return nil
 }
 
-func (r *Remote) call(ctx context.Context, name string, in any) ([]byte, error) {
+func (r *Remote) request(ctx context.Context, name string, in any) (*http.Request, error) {
 	request, err := json.Marshal(in)
 	if err != nil {
 		return nil, err
 	}
 	url := "http://signet" + pathPrefix + strings.ReplaceAll(name, " ", "/")
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(request))
+	return http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(request))
+}
+
+func (r *Remote) call(ctx context.Context, name string, in any) ([]byte, error) {
+	req, err := r.request(ctx, name, in)
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +84,7 @@ func (r *Remote) call(ctx context.Context, name string, in any) ([]byte, error) 
 		return nil, fmt.Errorf("read the server's answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		refused := &Error{}
-		if json.Unmarshal(answer, refused) != nil || refused.Message == "" {
-			refused.Message = "the server answered " + resp.Status
-		}
-		return nil, refused
+		return nil, refusal(resp.Status, answer)
 	}
 	return answer, nil
 }

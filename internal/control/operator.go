@@ -28,6 +28,8 @@ type Operator struct {
 	Keys    *keystore.Manager
 	Issuer  *issuer.Issuer
 	Clients *oauth.Clients
+	// Database is what Backup copies; nil is none.
+	Database Database
 	// Live is what only a running server knows; nil where none runs.
 	Live *Live
 	// Audit is where changes are recorded; nil records none.

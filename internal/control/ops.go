@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 	"unicode/utf8"
 )
 
@@ -115,6 +116,8 @@ var errRequest = &Error{Message: "the request is too large or broke off"}
 type Door interface {
 	// call does the operation by name. An error of the operation is an *Error.
 	call(ctx context.Context, name string, in any) ([]byte, error)
+	// snapshot writes a copy of the database; see Backup.
+	snapshot(ctx context.Context, in backupRequest, to io.Writer) (taken time.Time, err error)
 }
 
 // Do asks for the operation behind the door. An error that the operation itself

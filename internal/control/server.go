@@ -18,6 +18,7 @@ import (
 type Server struct {
 	listener net.Listener
 	http     http.Server
+	stop     context.CancelFunc // ends backups, which Shutdown does not wait for
 }
 
 // Listen takes the socket at path, with mode 0600. The caller must own the
@@ -34,9 +35,10 @@ func Listen(path string, o *Operator, log *slog.Logger) (*Server, error) {
 		listener.Close()
 		return nil, fmt.Errorf("protect %s: %w", path, err)
 	}
-	s := &Server{listener: sameUser{Listener: listener, log: log}}
+	stopping, stop := context.WithCancel(context.Background())
+	s := &Server{listener: sameUser{Listener: listener, log: log}, stop: stop}
 	s.http = http.Server{
-		Handler:           handler{operator: o, log: log},
+		Handler:           handler{operator: o, log: log, stopping: stopping, stall: stall},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		MaxHeaderBytes:    8 << 10,
@@ -71,8 +73,10 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Shutdown lets operations under way end, until ctx does, and removes the socket.
+// Shutdown lets operations under way end, until ctx does, and removes the socket. A
+// backup under way is broken off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}
@@ -113,6 +117,8 @@ func withPeer(ctx context.Context, conn net.Conn) context.Context {
 type handler struct {
 	operator *Operator
 	log      *slog.Logger
+	stopping context.Context
+	stall    time.Duration
 }
 
 // pathPrefix carries the version of the protocol.
@@ -121,6 +127,7 @@ const pathPrefix = "/v1/"
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.ReplaceAll(strings.TrimPrefix(r.URL.Path, pathPrefix), "/", " ")
 	op, ok := operations[name]
+	ok = ok || name == backupName
 	if r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, pathPrefix) || !ok {
 		reply(w, http.StatusNotFound, &Error{
 			Message: fmt.Sprintf("the running server does not know %q", name),
@@ -131,6 +138,10 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, requestLimit))
 	if err != nil {
 		reply(w, http.StatusBadRequest, errRequest)
+		return
+	}
+	if name == backupName {
+		h.backup(w, r, request)
 		return
 	}
 	out, target, err := op.do(h.operator, r.Context(), request)

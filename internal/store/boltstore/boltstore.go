@@ -4,7 +4,8 @@
 // Start at Open. A Store implements keystore.Store, users.Store, issuer.Store
 // and oauth.Store; what these promise is tested by package storetest. Writes go
 // through one loop (commit.go) that gathers the requests which wait while the
-// disk syncs and commits them together: one sync serves many.
+// disk syncs and commits them together: one sync serves many. Snapshot copies the file
+// meanwhile (snapshot.go), ReadBackup says whether a copy is whole (backup.go).
 //
 // The package refuses to guess about a file. One that is damaged, truncated,
 // of another program or of a newer Signet is reported in a sentence and never
@@ -118,16 +119,16 @@ func (s *Store) Check() error {
 		return s.storageError("check", err)
 	}
 	defer tx.Rollback()
-	if err := s.faults(tx); err != nil {
+	if err := structureFaults(tx, s.file); err != nil {
 		return damaged(s.path, err)
 	}
 	return nil
 }
 
-func (s *Store) faults(tx *bbolt.Tx) error {
+func structureFaults(tx *bbolt.Tx, file *os.File) error {
 	// bbolt's check runs in a goroutine of its own, where a page number that
 	// leads out of the file would end the process.
-	if err := inspect(s.file, 0); err != nil {
+	if err := inspect(file, 0); err != nil {
 		return err
 	}
 	var faults []error

@@ -74,7 +74,7 @@ func Open(path string, opts Options) (*Store, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		err = create(path)
 	case err == nil && size == 0:
-		err = fmt.Errorf("%w: %s is empty: restore a backup, or remove the file to begin with a new database", ErrDamaged, path)
+		err = &damagedError{sentence: path + " is empty", advice: "restore a backup, or remove the file to begin with a new database"}
 	case err == nil:
 		err = examine(path, opts)
 	}
@@ -141,7 +141,7 @@ func syncDir(dir string) error {
 // examine decides whether the file may be opened for writing, and changes
 // nothing: already opening a bbolt file for writing may write to it.
 func examine(path string, opts Options) error {
-	if err := preflight(path); err != nil {
+	if err := preflight(path, path); err != nil {
 		return err
 	}
 	db, file, err := openBolt(path, &bbolt.Options{ReadOnly: true, Timeout: opts.Timeout})
@@ -165,8 +165,13 @@ func examine(path string, opts Options) error {
 
 // open opens the file for writing and starts the writer loop.
 func open(path string, opts Options) (*Store, error) {
+	size, err := fileSize(path)
+	if err != nil {
+		return nil, err
+	}
 	db, file, err := openBolt(path, &bbolt.Options{
-		Timeout: opts.Timeout,
+		Timeout:         opts.Timeout,
+		InitialMmapSize: mapFor(size),
 		// Finds free pages in constant time, however many there are.
 		FreelistType: bbolt.FreelistMapType,
 		NoStatistics: true,
@@ -174,6 +179,7 @@ func open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, openError(path, err)
 	}
+	db.AllocSize = growBy
 	s := &Store{
 		db: db, file: file, path: path, log: opts.Logger,
 		queue:  make(chan *request, maxBatch),
@@ -316,8 +322,21 @@ func openError(path string, err error) error {
 }
 
 func damaged(path string, cause error) error {
-	return fmt.Errorf("%w: %s: %w: restore a backup", ErrDamaged, path, cause)
+	return &damagedError{sentence: fmt.Sprintf("%s: %v", path, cause), advice: "restore a backup", cause: cause}
 }
+
+// damagedError says what is wrong with a file, and what to do.
+type damagedError struct {
+	sentence, advice string
+	cause            error // may be nil
+}
+
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("%v: %s: %s", ErrDamaged, e.sentence, e.advice)
+}
+
+func (e *damagedError) Is(target error) bool { return target == ErrDamaged }
+func (e *damagedError) Unwrap() error        { return e.cause }
 
 // inUseError says who holds the file.
 type inUseError struct{ path, who string }

@@ -335,7 +335,11 @@ func sampleImage(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return image
+	m, err := newestMeta(bytes.NewReader(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image[:m.pages*m.pageSize] // what follows is room to grow
 }
 
 // refused opens a file that must be refused and returns the error. The file and

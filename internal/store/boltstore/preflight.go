@@ -34,27 +34,26 @@ type meta struct {
 	txid     uint64
 }
 
-// preflight refuses a file that bbolt must not map.
-func preflight(path string) error {
+// preflight refuses a file that bbolt must not map; name is what its errors call it.
+func preflight(path, name string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return openError(path, err)
+		return openError(name, err)
 	}
 	defer f.Close()
 	m, err := newestMeta(f)
 	if errors.Is(err, errNoMeta) {
-		return fmt.Errorf("%w: %s is not a database, or its first pages are destroyed: restore a backup or choose another file",
-			ErrDamaged, path)
+		return &damagedError{sentence: name + " is not a database, or its first pages are destroyed", advice: "restore a backup or choose another file"}
 	}
 	if err != nil {
-		return openError(path, err)
+		return openError(name, err)
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return openError(path, err)
+		return openError(name, err)
 	}
 	if size := uint64(info.Size()); size/m.pageSize < m.pages {
-		return damaged(path, fmt.Errorf("truncated: it has %d bytes and needs %d", size, m.pages*m.pageSize))
+		return damaged(name, fmt.Errorf("truncated: it has %d bytes and needs %d", size, m.pages*m.pageSize))
 	}
 	return nil
 }
