@@ -166,6 +166,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	})
 	group.Go(s.control.Serve)
 	group.Go(s.ops.Serve)
+	group.Go(func() error { s.domains.store.Watch(running); return nil })
 	group.Go(func() error { s.domains.keys.Run(running); return nil })
 	group.Go(func() error { s.domains.issuer.Run(running); return nil })
 	group.Go(func() error { s.domains.clients.Run(running); return nil })

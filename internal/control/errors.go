@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"syscall"
 
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -47,6 +48,8 @@ func hint(err error) string {
 		return "signet sessions list  # shows the sessions"
 	case errors.As(err, &busy):
 		return "try again in a moment"
+	case errors.Is(err, syscall.ENOSPC):
+		return "df -h  # shows which disk is full; once there is room a running server goes on by itself"
 	default:
 		return keyHint(err)
 	}

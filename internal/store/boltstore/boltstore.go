@@ -60,6 +60,8 @@ type Store struct {
 	file *os.File // bbolt's own handle, for reading pages past its memory map
 	path string
 	log  *slog.Logger
+	// outside knows what others did to the file.
+	outside outside
 
 	queue chan *request
 	// commit is bbolt's Commit, except in tests of its failure.
@@ -135,8 +137,19 @@ func (s *Store) faults(tx *bbolt.Tx) error {
 	return errors.Join(faults...)
 }
 
-// CheckWritable commits a tiny write and reports whether that worked.
+// roomToWrite is how much of the disk must be free for a store to be called writable:
+// where there is less, a tiny write still finds a free page and a session does not.
+const roomToWrite = 256 << 10
+
+// CheckWritable commits a tiny write and reports whether that worked and others may.
 func (s *Store) CheckWritable(ctx context.Context) error {
+	if !s.enter() {
+		return ErrClosed
+	}
+	defer s.calls.Done()
+	if err := hasRoom(s.file); err != nil {
+		return s.storageError("write to", err)
+	}
 	return s.write(ctx, func(t *tx) error {
 		return t.put(bucketMeta, keyProbe, []byte{1})
 	})
@@ -163,6 +176,9 @@ func (s *Store) view(ctx context.Context, fn func(t *tx) error) error {
 		return ErrClosed
 	}
 	defer s.calls.Done()
+	if err := s.outside.whole(); err != nil {
+		return s.storageError("read", err)
+	}
 	btx, err := s.begin(false)
 	if err != nil {
 		return s.storageError("read", err)

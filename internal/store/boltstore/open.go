@@ -175,11 +175,15 @@ func open(path string, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		db: db, file: file, path: path, log: opts.Logger,
-		queue:  make(chan *request, maxBatch),
-		commit: (*bbolt.Tx).Commit,
+		queue:   make(chan *request, maxBatch),
+		commit:  (*bbolt.Tx).Commit,
+		outside: outside{file: file, path: path, log: opts.Logger, pageSize: uint64(db.Info().PageSize)},
 	}
 	if err := guard(s.prepare); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if err := s.outside.begin(); err != nil {
+		return nil, errors.Join(openError(path, err), db.Close())
 	}
 	s.loop.Go(s.run)
 	return s, nil
