@@ -165,6 +165,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 		return nil
 	})
 	group.Go(s.control.Serve)
+	group.Go(func() error { s.control.Watch(running); return nil })
 	group.Go(s.ops.Serve)
 	group.Go(func() error { s.domains.store.Watch(running); return nil })
 	group.Go(func() error { s.domains.keys.Run(running); return nil })

@@ -11,13 +11,20 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
 // Server answers operations on a unix socket.
 type Server struct {
-	listener net.Listener
-	http     http.Server
+	http http.Server
+	path string
+	log  *slog.Logger
+
+	mu     sync.Mutex // guards what follows
+	socket *socket
+	closed bool
+	told   string // what the log has said of the socket
 }
 
 // Listen takes the socket at path, with mode 0600. The caller must own the
@@ -26,19 +33,16 @@ func Listen(path string, o *Operator, log *slog.Logger) (*Server, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	listener, err := listenUnix(path)
+	socket, err := bind(path)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		listener.Close()
-		return nil, fmt.Errorf("protect %s: %w", path, err)
-	}
-	s := &Server{listener: sameUser{Listener: listener, log: log}}
+	s := &Server{path: path, log: log, socket: socket}
 	s.http = http.Server{
 		Handler:           handler{operator: o, log: log},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      callTimeout, // a later answer has no reader
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -64,14 +68,30 @@ func removeStale(path string) error {
 
 // Serve answers until Shutdown; it then returns nil.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("control socket: %w", err)
+	for {
+		socket := s.listening()
+		err := s.http.Serve(sameUser{Listener: socket, log: s.log})
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		if socket == s.listening() { // not one that Watch has replaced
+			return fmt.Errorf("control socket: %w", err)
+		}
 	}
-	return nil
+}
+
+func (s *Server) listening() *socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.socket
 }
 
 // Shutdown lets operations under way end, until ctx does, and removes the socket.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	defer s.listening().Close() // also one that Serve has not come to
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}

@@ -322,15 +322,20 @@ func damaged(path string, cause error) error {
 	return fmt.Errorf("%w: %s: %w: restore a backup", ErrDamaged, path, cause)
 }
 
-// inUseError says who holds the file.
-type inUseError struct{ path, who string }
+// InUseError says who holds the file; it is ErrInUse.
+type InUseError struct {
+	Path string
+	// Holder is a process, such as "process 1234 (signet)".
+	Holder string
+}
 
 func inUse(path string) error {
-	return &inUseError{path: path, who: cmp.Or(holder(path), "another process")}
+	return &InUseError{Path: path, Holder: cmp.Or(holder(path), "another process")}
 }
 
-func (e *inUseError) Error() string {
-	return fmt.Sprintf("%s is in use by %s: stop it first, or choose another data directory", e.path, e.who)
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("%s is in use by %s: stop it first, or choose another data directory", e.Path, e.Holder)
 }
 
-func (e *inUseError) Is(target error) bool { return target == ErrInUse }
+// Is makes it ErrInUse.
+func (e *InUseError) Is(target error) bool { return target == ErrInUse }
