@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"signet/configs"
+	"signet/internal/connlimit"
 	"signet/internal/consumers"
 	"signet/internal/control"
 	"signet/internal/store/boltstore"
@@ -86,6 +87,8 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		public.DRFJWT = s.domains.issuer
 	}
 	s.http = web.HTTPServer(web.NewHandler(public), s.log)
+	limit, do := publicConnections(openFiles())
+	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
 	return s, nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"signet/internal/connlimit"
 )
 
 // Server answers operations on a unix socket.
@@ -66,24 +68,17 @@ func removeStale(path string) error {
 	return nil
 }
 
+// Connections is how many a server keeps open at once.
+const Connections = 64
+
 // Serve answers until Shutdown; it then returns nil.
 func (s *Server) Serve() error {
-	for {
-		socket := s.listening()
-		err := s.http.Serve(sameUser{Listener: socket, log: s.log})
-		if errors.Is(err, http.ErrServerClosed) {
-			return nil
-		}
-		if socket == s.listening() { // not one that Watch has replaced
-			return fmt.Errorf("control socket: %w", err)
-		}
+	listener := connlimit.Bound(&s.http, sameUser{Listener: renewed{s}, log: s.log}, Connections, s.log,
+		"look for who keeps them open on "+s.path)
+	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control socket: %w", err)
 	}
-}
-
-func (s *Server) listening() *socket {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.socket
+	return nil
 }
 
 // Shutdown lets operations under way end, until ctx does, and removes the socket.
@@ -91,7 +86,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	defer s.listening().Close() // also one that Serve has not come to
+	defer s.listening().Close() // also without Serve
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}

@@ -69,6 +69,28 @@ func (s *socket) Close() error {
 	return s.Listener.Close()
 }
 
+// renewed listens on the socket of the server, whichever that is.
+type renewed struct{ *Server }
+
+func (r renewed) Accept() (net.Conn, error) {
+	for {
+		socket := r.listening()
+		conn, err := socket.Accept()
+		if err == nil || socket == r.listening() {
+			return conn, err
+		}
+	}
+}
+
+func (r renewed) Close() error   { return r.listening().Close() }
+func (r renewed) Addr() net.Addr { return r.listening().Addr() }
+
+func (s *Server) listening() *socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.socket
+}
+
 // Watch makes the socket anew when something has removed it, until ctx ends. It takes
 // nothing away from who put another file there.
 func (s *Server) Watch(ctx context.Context) {
@@ -96,7 +118,7 @@ func (s *Server) renew() {
 		var next *socket
 		if next, err = bind(s.path); err == nil {
 			s.log.Warn("the control socket was removed; made anew", "socket", s.path)
-			s.socket.Listener.Close() // Serve goes on with the next
+			s.socket.Listener.Close() // Accept goes on with the next, once this lets go of mu
 			s.socket = next
 		}
 	}
