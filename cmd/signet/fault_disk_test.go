@@ -185,7 +185,7 @@ func (d *smallDisk) expect(method, path string, status int) {
 		}
 		defer resp.Body.Close()
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != status {
-			return fmt.Errorf("%s: %s, %w", path, resp.Status, err)
+			return fmt.Errorf("%s: %s, %v", path, resp.Status, err)
 		}
 		return nil
 	}); err != nil {

@@ -93,6 +93,9 @@ func (s *Store) Close() error {
 	if closed {
 		return ErrClosed
 	}
+	if s.stuck.Load() { // and calls may wait for ever
+		return s.storageError("close", errStuck)
+	}
 	s.calls.Wait()
 	close(s.queue)
 	s.loop.Wait()

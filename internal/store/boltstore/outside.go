@@ -190,7 +190,9 @@ func (s *Store) look() {
 		return
 	}
 	defer s.calls.Done()
-	s.writer.Lock()
+	if !s.writer.TryLock() {
+		return // a write is under way, and looks itself
+	}
 	defer s.writer.Unlock()
 	_ = s.outside.check() // which logs it
 }
