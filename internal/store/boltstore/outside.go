@@ -87,7 +87,7 @@ func (o *outside) whole() error {
 }
 
 func (o *outside) damaged(cause error) error {
-	err := fmt.Errorf("%w: %w", ErrDamaged, cause)
+	err := fmt.Errorf("%w: %w: restore a backup", ErrDamaged, cause)
 	if !o.damage.CompareAndSwap(nil, &err) {
 		return *o.damage.Load()
 	}
@@ -108,7 +108,10 @@ func (o *outside) check() error {
 			return o.damaged(errOverwritten)
 		}
 	}
-	return o.inPlace()
+	if err := o.inPlace(); err != nil {
+		return fmt.Errorf("%w: put it back; the server's log says where its data is", err)
+	}
+	return nil
 }
 
 // committed is check after transaction id, which wrote one of the meta pages.
