@@ -245,7 +245,7 @@ func areClosed(t *testing.T, idle crowd, patience time.Duration) {
 // leaves what the database, the commands and the metrics need, silent connections make
 // room for requests, and one line of the log names the limit and how to raise it.
 func TestMoreConnectionsThanFiles(t *testing.T) {
-	const files, many = 256, 1000
+	const files, many = 256, 600
 	for name, begin := range idleness {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,8 +4,9 @@
 // Start at [Bound]. At the limit the connection that has been silent longest, and for a
 // second at least, makes room for the next: one that is new and has sent nothing, or that is
 // kept alive between requests (RFC 9112 §9.5 lets a server close those at any time). So
-// silence, however much of it, keeps nobody out. The package refuses to cut a request that
-// has begun: those end by the time-outs of the server.
+// whoever is silent on many connections keeps others waiting for seconds and not for a
+// time-out; who opens more than limit of them each second still does. The package refuses to
+// cut a request that has begun: those end by the time-outs of the server.
 package connlimit
 
 import (
