@@ -1,17 +1,16 @@
+//go:build linux
+
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,65 +21,23 @@ import (
 // refused with 503 and nothing else is; an operator is told that a change is not on
 // record; and once there is room, what happened meanwhile is in the log, which is whole.
 func TestFullAuditDisk(t *testing.T) {
-	unshare := needsNamespace(t)
-	dir := t.TempDir()
-	addr, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"disk", "data"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "steps"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	script := `
-mount -t tmpfs -o size=64k,mode=700 tmpfs "$DIR/disk"
-"$BINARY" serve --data "$DIR/data" --audit-file "$DIR/disk/audit.log" & server=$!
-exec 3<"$DIR/steps"
-read step <&3; cat /dev/zero >"$DIR/disk/filler" 2>/dev/null; touch "$DIR/filled"
-read step <&3; rm "$DIR/disk/filler"; touch "$DIR/freed"
-read step <&3; cp "$DIR/disk/audit.log" "$DIR/copy"; touch "$DIR/copied"
-wait $server`
-	cmd := exec.Command(unshare[0], append(unshare[1:], "sh", "-c", script)...)
-	cmd.Env = testEnv("DIR="+dir, "BINARY="+binary, "SIGNET_LISTEN="+addr, "SIGNET_ISSUER=http://"+addr)
-	steps := make(chan *os.File, 1)
-	go func() {
-		if f, err := os.OpenFile(filepath.Join(dir, "steps"), os.O_WRONLY, 0); err == nil {
-			steps <- f
-		}
-	}()
-	p := launch(t, addr, cmd)
-	pipe := <-steps
-	defer pipe.Close()
-	step := func(done string) {
-		t.Helper()
-		fmt.Fprintln(pipe, "next")
-		if err := waitFor(30*time.Second, func() error {
-			_, err := os.Stat(filepath.Join(dir, done))
-			return err
-		}); err != nil {
-			t.Fatalf("%v\n%s", err, p.stderr)
-		}
-	}
-	data := filepath.Join(dir, "data")
+	data := filepath.Join(t.TempDir(), "data")
+	d := serveOnSmallDisk(t, "64k", "SIGNET_DATA="+data, "SIGNET_AUDIT_FILE=%DISK/audit.log")
 	mustSignet(t, "correct horse battery\n", "users", "add", "kyoko", "--password-stdin", "--data", data)
-	tokens, err := login(t.Context(), client, p.base, "kyoko", "correct horse battery")
+	tokens, err := login(t.Context(), client, d.base, "kyoko", "correct horse battery")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	step("filled")
-	refused := refusedUnrecorded(t, p)
+	d.step("filled")
+	refused := refusedUnrecorded(t, d.process)
 	if refused.status != http.StatusServiceUnavailable || refused.retryAfter == "" {
 		t.Errorf("a login that cannot be recorded is answered with %d, Retry-After %q: %s", refused.status, refused.retryAfter, refused.body)
 	}
-	if _, err := refresh(t.Context(), client, p.base, tokens["refresh"]); err != nil {
+	if _, err := refresh(t.Context(), client, d.base, tokens["refresh"]); err != nil {
 		t.Errorf("a refresh needs no record: %v", err)
 	}
-	if resp, err := client.Get(p.base + "/.well-known/jwks.json"); err != nil || resp.StatusCode != http.StatusOK {
+	if resp, err := client.Get(d.base + "/.well-known/jwks.json"); err != nil || resp.StatusCode != http.StatusOK {
 		t.Errorf("the key set: %v, %v", resp, err)
 	}
 	_, stderr, err := signet(t, "", "users", "disable", "kyoko", "--data", data)
@@ -89,19 +46,19 @@ wait $server`
 		t.Errorf("a command that could not be recorded: %v, %s", err, stderr)
 	}
 	mustSignet(t, "", "users", "show", "kyoko", "--data", data)
-	p.waitLog(t, `msg="the audit log cannot be written: logins are refused until it can; make room on its disk`)
+	d.waitLog(t, `msg="the audit log cannot be written: logins are refused until it can; make room on its disk`)
 
-	step("freed")
-	p.waitLog(t, `msg="the audit log is written again"`)
+	d.step("freed")
+	d.waitLog(t, `msg="the audit log is written again"`)
 	mustSignet(t, "", "users", "enable", "kyoko", "--data", data)
-	if _, err := login(t.Context(), client, p.base, "kyoko", "correct horse battery"); err != nil {
-		t.Errorf("no login once there is room again: %v\n%s", err, p.stderr)
+	if _, err := login(t.Context(), client, d.base, "kyoko", "correct horse battery"); err != nil {
+		t.Errorf("no login once there is room again: %v\n%s", err, d.stderr)
 	}
-	step("copied")
-	if out := mustSignet(t, "", "audit", "verify", filepath.Join(dir, "copy"), "--data", data); !strings.Contains(out, "the end is as the issuer knows it") {
+	log := filepath.Join(d.disk, "audit.log")
+	if out := mustSignet(t, "", "audit", "verify", log, "--data", data); !strings.Contains(out, "the end is as the issuer knows it") {
 		t.Errorf("the log does not check clean: %s", out)
 	}
-	if text, _ := os.ReadFile(filepath.Join(dir, "copy")); !strings.Contains(string(text), `"action":"users disable","target":"kyoko","outcome":"done"`) {
+	if text, _ := os.ReadFile(log); !strings.Contains(string(text), `"action":"users disable","target":"kyoko","outcome":"done"`) {
 		t.Errorf("what happened meanwhile is not in the log:\n%s", text)
 	}
 }

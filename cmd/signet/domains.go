@@ -240,7 +240,7 @@ func (a *app) door(ctx context.Context) (control.Door, func() error, error) {
 		}
 		local, closeLocal, err := localDoor(ctx, cfg)
 		if !errors.Is(err, boltstore.ErrInUse) || time.Now().After(deadline) {
-			return local, closeLocal, err
+			return local, closeLocal, unreached(cfg.SocketPath(), err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"signet/internal/connlimit"
 	"signet/internal/metrics"
 	"signet/internal/web"
 	"signet/users"
@@ -38,6 +39,7 @@ func listenOps(address string) (*opsServer, error) {
 func (o *opsServer) serves(directory *users.Directory, log *slog.Logger) {
 	if o != nil {
 		o.http = web.HTTPServer(metrics.Handler(directory), log)
+		o.listener = connlimit.Bound(o.http, o.listener, opsConnections, log, "look for who opens them on "+o.listener.Addr().String())
 	}
 }
 

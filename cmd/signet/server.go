@@ -17,6 +17,7 @@ import (
 
 	"signet/configs"
 	"signet/internal/audit"
+	"signet/internal/connlimit"
 	"signet/internal/consumers"
 	"signet/internal/control"
 	"signet/internal/event"
@@ -89,6 +90,8 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		public.DRFJWT = s.domains.issuer
 	}
 	s.http = web.HTTPServer(web.NewHandler(public), s.log)
+	limit, do := publicConnections(openFiles())
+	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
 	return s, nil
 }
 
@@ -170,8 +173,10 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 		return nil
 	})
 	group.Go(s.control.Serve)
+	group.Go(func() error { s.control.Watch(running); return nil })
 	group.Go(s.ops.Serve)
 	group.Go(func() error { s.announce(running); return nil })
+	group.Go(func() error { s.domains.store.Watch(running); return nil })
 	group.Go(func() error { s.domains.keys.Run(running); return nil })
 	group.Go(func() error { s.domains.issuer.Run(running); return nil })
 	group.Go(func() error { s.domains.clients.Run(running); return nil })

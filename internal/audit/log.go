@@ -196,15 +196,19 @@ func (l *Log) Reopen() error {
 	}
 }
 
-// Close writes what waits, stores the mark and closes the file.
+// Close writes what waits, stores the mark and closes the file. An error means that
+// records are lost; without the mark, which the log says, they are there.
 func (l *Log) Close() error {
 	err := ErrClosed
 	l.close.Do(func() {
 		close(l.closed)
 		l.loops.Wait()
-		err = l.saveMark()
+		if err := l.saveMark(); err != nil {
+			l.log.Warn("the mark of the audit log was not stored: a cut of its last records will not show", "error", err)
+		}
+		err = nil
 		if l.file != nil {
-			err = errors.Join(err, l.file.Close())
+			err = l.file.Close()
 		}
 		if failing := l.Ready(); failing != nil {
 			err = errors.Join(err, fmt.Errorf("%d records are lost: %w", len(l.held), failing))

@@ -21,6 +21,9 @@ var ErrNoServer = errors.New("no server is running on this data directory")
 // answerLimit bounds an answer on the socket, in bytes.
 const answerLimit = 64 << 20
 
+// callTimeout bounds an operation, from the request to the end of the answer.
+const callTimeout = time.Minute
+
 // Dial returns the door to the server that listens on the socket at path, or
 // ErrNoServer.
 func Dial(ctx context.Context, path string) (*Remote, error) {
@@ -40,7 +43,7 @@ func Dial(ctx context.Context, path string) (*Remote, error) {
 	conn.Close()
 	return &Remote{path: path, stall: stall, client: http.Client{
 		Transport: &http.Transport{DialContext: dial},
-		Timeout:   time.Minute,
+		Timeout:   callTimeout,
 	}}, nil
 }
 

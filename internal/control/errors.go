@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"syscall"
 
 	"signet/internal/audit"
 	"signet/issuer/oauth"
@@ -50,6 +51,8 @@ func hint(err error) string {
 		return "make room on the disk of the audit log; the record is kept in memory until it can be written"
 	case errors.As(err, &busy):
 		return "try again in a moment"
+	case errors.Is(err, syscall.ENOSPC):
+		return "df -h  # shows which disk is full; once there is room a running server goes on by itself"
 	default:
 		return keyHint(err)
 	}

@@ -10,15 +10,25 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"signet/internal/connlimit"
 )
 
 // Server answers operations on a unix socket.
 type Server struct {
-	listener net.Listener
-	http     http.Server
-	stop     context.CancelFunc // ends backups, which Shutdown does not wait for
+	http http.Server
+	path string
+	log  *slog.Logger
+	stop context.CancelFunc // ends backups, which Shutdown does not wait for
+
+	mu     sync.Mutex // guards what follows
+	socket *socket
+	closed bool
+	told   string // what the log has said of the socket
 }
 
 // Listen takes the socket at path, with mode 0600. The caller must own the
@@ -27,20 +37,17 @@ func Listen(path string, o *Operator, log *slog.Logger) (*Server, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	listener, err := listenUnix(path)
+	socket, err := bind(path)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		listener.Close()
-		return nil, fmt.Errorf("protect %s: %w", path, err)
+		return nil, err
 	}
 	stopping, stop := context.WithCancel(context.Background())
-	s := &Server{listener: sameUser{Listener: listener, log: log}, stop: stop}
+	s := &Server{path: path, log: log, socket: socket, stop: stop}
 	s.http = http.Server{
 		Handler:           handler{operator: o, log: log, stopping: stopping, stall: stall},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      callTimeout, // a later answer has no reader
 		MaxHeaderBytes:    8 << 10,
 		ConnContext:       withPeer,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -65,9 +72,14 @@ func removeStale(path string) error {
 	return nil
 }
 
+// Connections is how many a server keeps open at once.
+const Connections = 64
+
 // Serve answers until Shutdown; it then returns nil.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	listener := connlimit.Bound(&s.http, sameUser{Listener: renewed{s}, log: s.log}, Connections, s.log,
+		"look for who keeps them open on "+s.path)
+	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	return nil
@@ -77,6 +89,10 @@ func (s *Server) Serve() error {
 // backup under way is broken off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	defer s.listening().Close() // also without Serve
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}
@@ -98,7 +114,7 @@ func (l sameUser) Accept() (net.Conn, error) {
 		}
 		uid, err := peerUID(conn.(*net.UnixConn))
 		if err == nil && (uid == os.Geteuid() || uid == 0) {
-			return conn, nil
+			return operatorConn{Conn: conn, uid: operatorUID(uid)}, nil
 		}
 		l.log.Warn("refused a connection to the control socket", "peer_uid", uid, "error", err)
 		conn.Close()
@@ -107,12 +123,30 @@ func (l sameUser) Accept() (net.Conn, error) {
 
 // withPeer makes requests on the connection those of its other end.
 func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	uid, err := peerUID(conn.(*net.UnixConn))
-	if err != nil { // it was admitted by sameUser
-		return ctx
+	if uid, ok := conn.RemoteAddr().(operatorUID); ok {
+		return asOperator(ctx, int(uid))
 	}
-	return asOperator(ctx, uid)
+	return ctx
 }
+
+// operatorConn is a connection that sameUser has admitted. Its address is the other end's
+// user: that stays in reach through whatever wraps it.
+type operatorConn struct {
+	net.Conn
+	uid operatorUID
+}
+
+// RemoteAddr implements net.Conn.
+func (c operatorConn) RemoteAddr() net.Addr { return c.uid }
+
+// operatorUID is the system's user id at the other end.
+type operatorUID int
+
+// Network implements net.Addr.
+func (operatorUID) Network() string { return "unix" }
+
+// String implements net.Addr.
+func (u operatorUID) String() string { return "uid " + strconv.Itoa(int(u)) }
 
 type handler struct {
 	operator *Operator

@@ -27,19 +27,7 @@ func shortPath(path string) (short string, done func(), err error) {
 	return short, func() { dir.Close() }, nil
 }
 
-// removingListener removes the socket by its own path, which a short one does
-// not name for ever.
-type removingListener struct {
-	*net.UnixListener
-	path string
-}
-
-func (l removingListener) Close() error {
-	err := l.UnixListener.Close()
-	os.Remove(l.path)
-	return err
-}
-
+// listenUnix leaves the file alone when the listener closes.
 func listenUnix(path string) (net.Listener, error) {
 	short, done, err := shortPath(path)
 	if err != nil {
@@ -51,7 +39,7 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	return removingListener{UnixListener: l, path: path}, nil
+	return l, nil
 }
 
 func dialUnix(ctx context.Context, path string) (net.Conn, error) {

@@ -8,8 +8,14 @@ import (
 	"os"
 )
 
+// listenUnix leaves the file alone when the listener closes.
 func listenUnix(path string) (net.Listener, error) {
-	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	return l, nil
 }
 
 func dialUnix(ctx context.Context, path string) (net.Conn, error) {

@@ -120,11 +120,11 @@ func TestPackageInstalls(t *testing.T) {
 		"hint":    `(?s)try: sudo -u signet signet … --config /etc/signet/signet\.yaml .*no database at /var/lib/signet/signet\.db\n  try: sudo systemctl enable --now signet `,
 		"check":   `^the configuration is good\n$`,
 		"users":   `(?s)^added kyoko, .*\nkyoko\n`,
-		"files": `^700 signet /var/lib/signet\n600 signet /var/lib/signet/control\.sock\n` +
+		"files": `^700 signet /var/lib/signet\n600 signet /var/lib/signet/audit\.log\n600 signet /var/lib/signet/control\.sock\n` +
 			`600 signet /var/lib/signet/seal\.key\n600 signet /var/lib/signet/signet\.db\n$`,
 		"enable": `multi-user\.target\.wants/signet\.service`,
 		"remove": `no link is left\n/etc/signet/signet\.yaml\n$`,
-		"purge":  `(?s)/var/lib/signet, with all accounts and keys, is left as it is\n.*no configuration is left\nseal\.key\nsignet\.db\n$`,
+		"purge":  `(?s)/var/lib/signet, with all accounts and keys, is left as it is\n.*no configuration is left\naudit\.log\nseal\.key\nsignet\.db\n$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(sections[name]) {
 			t.Errorf("%s: %s\nwant %s\n%s", name, sections[name], want, errs)

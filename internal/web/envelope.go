@@ -30,6 +30,11 @@ func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	record := &problem.Record{ID: rand.Text()} // never the stranger's: it must be unique in the log
 	e.secure(w.Header(), record.ID)
+	if len(r.TransferEncoding) > 0 {
+		// It may have had a Content-Length too, which net/http hides: something in front may
+		// take what follows for a part of it (RFC 9112 §6.1, §11.2).
+		w.Header().Set("Connection", "close")
+	}
 	caller := event.Caller{Address: e.proxies.Client(r), RequestID: record.ID}
 	r = r.WithContext(event.WithCaller(problem.WithRecord(r.Context(), record), caller))
 	r.Body = http.MaxBytesReader(w, r.Body, problem.MaxBody)

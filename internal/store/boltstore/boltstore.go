@@ -63,6 +63,8 @@ type Store struct {
 	file *os.File // bbolt's own handle, for reading pages past its memory map
 	path string
 	log  *slog.Logger
+	// outside knows what others did to the file.
+	outside outside
 
 	queue chan *request
 	// commit is bbolt's Commit, except in tests of its failure.
@@ -93,6 +95,9 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	if closed {
 		return ErrClosed
+	}
+	if s.stuck.Load() { // and calls may wait for ever
+		return s.storageError("close", errStuck)
 	}
 	s.calls.Wait()
 	close(s.queue)
@@ -138,8 +143,19 @@ func structureFaults(tx *bbolt.Tx, file *os.File) error {
 	return errors.Join(faults...)
 }
 
-// CheckWritable commits a tiny write and reports whether that worked.
+// roomToWrite is how much of the disk must be free for a store to be called writable:
+// where there is less, a tiny write still finds a free page and a session does not.
+const roomToWrite = 256 << 10
+
+// CheckWritable commits a tiny write and reports whether that worked and others may.
 func (s *Store) CheckWritable(ctx context.Context) error {
+	if !s.enter() {
+		return ErrClosed
+	}
+	defer s.calls.Done()
+	if err := hasRoom(s.file); err != nil {
+		return s.storageError("write to", err)
+	}
 	return s.write(ctx, func(t *tx) error {
 		return t.put(bucketMeta, keyProbe, []byte{1})
 	})
@@ -166,6 +182,9 @@ func (s *Store) view(ctx context.Context, fn func(t *tx) error) error {
 		return ErrClosed
 	}
 	defer s.calls.Done()
+	if err := s.outside.whole(); err != nil {
+		return s.storageError("read", err)
+	}
 	btx, err := s.begin(false)
 	if err != nil {
 		return s.storageError("read", err)

@@ -178,6 +178,9 @@ func (s *Store) attempt(batch []*request) (spoiler int, err error) {
 	if s.halted != nil {
 		return -1, s.halted
 	}
+	if err := s.outside.check(); err != nil {
+		return -1, s.storageError("write to", err)
+	}
 	btx, err := s.begin(true)
 	if err != nil {
 		return -1, s.storageError("write to", err)
@@ -223,6 +226,9 @@ func (s *Store) finish(btx *bbolt.Tx) error {
 	id := btx.ID()
 	err := guard(func() error { return s.commit(btx) })
 	if err == nil {
+		if err := s.outside.committed(uint64(id)); err != nil {
+			return s.storageError("write to", err)
+		}
 		return nil
 	}
 	s.rollback(btx)

@@ -182,11 +182,15 @@ func open(path string, opts Options) (*Store, error) {
 	db.AllocSize = growBy
 	s := &Store{
 		db: db, file: file, path: path, log: opts.Logger,
-		queue:  make(chan *request, maxBatch),
-		commit: (*bbolt.Tx).Commit,
+		queue:   make(chan *request, maxBatch),
+		commit:  (*bbolt.Tx).Commit,
+		outside: outside{file: file, path: path, log: opts.Logger, pageSize: uint64(db.Info().PageSize)},
 	}
 	if err := guard(s.prepare); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if err := s.outside.begin(); err != nil {
+		return nil, errors.Join(openError(path, err), db.Close())
 	}
 	s.loop.Go(s.run)
 	return s, nil
@@ -338,15 +342,20 @@ func (e *damagedError) Error() string {
 func (e *damagedError) Is(target error) bool { return target == ErrDamaged }
 func (e *damagedError) Unwrap() error        { return e.cause }
 
-// inUseError says who holds the file.
-type inUseError struct{ path, who string }
+// InUseError says who holds the file; it is ErrInUse.
+type InUseError struct {
+	Path string
+	// Holder is a process, such as "process 1234 (signet)".
+	Holder string
+}
 
 func inUse(path string) error {
-	return &inUseError{path: path, who: cmp.Or(holder(path), "another process")}
+	return &InUseError{Path: path, Holder: cmp.Or(holder(path), "another process")}
 }
 
-func (e *inUseError) Error() string {
-	return fmt.Sprintf("%s is in use by %s: stop it first, or choose another data directory", e.path, e.who)
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("%s is in use by %s: stop it first, or choose another data directory", e.Path, e.Holder)
 }
 
-func (e *inUseError) Is(target error) bool { return target == ErrInUse }
+// Is makes it ErrInUse.
+func (e *InUseError) Is(target error) bool { return target == ErrInUse }
