@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,11 +97,15 @@ func (a *app) greet(s *server) {
 	if s.cfg.Data != configs.Default().Data {
 		dir = " --data " + s.cfg.Data
 	}
+	certificate := ""
+	if s.certificates != nil && !s.certificates.NotAfter().IsZero() {
+		certificate = "  tls    certificate until " + in(s.certificates.NotAfter(), time.Now()) + "\n"
+	}
 	fmt.Fprintf(a.err, `signet serves %s on %s
-  keys   %s/.well-known/jwks.json
+%s  keys   %s/.well-known/jwks.json
   data   %s
   next   signet users add NAME%s    in another terminal
-`, s.cfg.Issuer, s.address(), s.baseURL(), s.cfg.Data, dir)
+`, s.cfg.Issuer, s.address(), certificate, s.baseURL(), s.cfg.Data, dir)
 }
 
 func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger {
