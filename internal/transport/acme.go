@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -34,8 +36,8 @@ type ACMEOptions struct {
 	Directory string
 	// CA is a PEM file with the roots of that URL; empty means those of the system.
 	CA string
-	// Cache is the directory of the account key, the certificates and their keys. It is
-	// made for its owner alone.
+	// Cache is the directory in which each CA has one of its own, made for the owner alone:
+	// with the account key, the certificates and their keys.
 	Cache string
 	// Log hears what the CA says.
 	Log *slog.Logger
@@ -96,7 +98,7 @@ func readRoots(path string) (*x509.CertPool, error) {
 func (a *ACME) newManager(host string) *autocert.Manager {
 	return &autocert.Manager{
 		Prompt:     autocert.AcceptTOS,
-		Cache:      autocert.DirCache(a.opts.Cache),
+		Cache:      autocert.DirCache(filepath.Join(a.opts.Cache, url.PathEscape(strings.TrimPrefix(a.opts.Directory, "https://")))),
 		HostPolicy: autocert.HostWhitelist(host),
 		Client:     &acme.Client{DirectoryURL: a.opts.Directory, HTTPClient: a.client, UserAgent: "signet"},
 		Email:      a.opts.Email,

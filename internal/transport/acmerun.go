@@ -18,11 +18,7 @@ const watchEvery = time.Minute
 // does not wait for a CA that does not answer.
 func (a *ACME) Run(ctx context.Context) {
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a.obtainAll(ctx)
-		a.watch(ctx)
-	}()
+	go func() { defer close(done); a.keep(ctx) }()
 	select {
 	case <-ctx.Done():
 	case <-done:
@@ -37,34 +33,43 @@ func (a *ACME) Reload() {
 	}
 }
 
-// obtainAll asks for one certificate after the other: the first makes the account.
-func (a *ACME) obtainAll(ctx context.Context) {
-	pending := a.hosts
-	for retry := firstRetry; ctx.Err() == nil; retry = min(2*retry, lastRetry) {
-		if pending = a.obtainOnce(ctx, pending, retry); len(pending) == 0 {
-			return
-		}
-		timer := time.NewTimer(retry)
+func (a *ACME) keep(ctx context.Context) {
+	wait, told := firstRetry, time.Time{}
+	pending := a.obtainAll(ctx, a.hosts, wait)
+	retry, look := time.NewTimer(wait), time.NewTicker(watchEvery)
+	defer retry.Stop()
+	defer look.Stop()
+	for {
 		select {
 		case <-ctx.Done():
-		case <-timer.C:
+			return
+		case now := <-look.C:
+			told = a.report(now, told)
+			continue
 		case <-a.hurry:
-			retry = firstRetry / 2
+			wait = firstRetry
+			if len(pending) == 0 {
+				a.opts.Log.Info("reload: every certificate of tls.acme_hosts is there; the CA was not asked", "expires", stamp(a.NotAfter()))
+			}
+		case <-retry.C:
+			wait = min(2*wait, lastRetry)
 		}
-		timer.Stop()
+		pending = a.obtainAll(ctx, pending, wait)
+		retry.Reset(wait)
 	}
 }
 
-// obtainOnce returns those of the hosts that have no certificate afterwards.
-func (a *ACME) obtainOnce(ctx context.Context, hosts []*acmeHost, retry time.Duration) (failed []*acmeHost) {
+// obtainAll asks for one certificate after the other, since the first makes the account.
+// It returns the hosts that have none afterwards.
+func (a *ACME) obtainAll(ctx context.Context, hosts []*acmeHost, retry time.Duration) (failed []*acmeHost) {
 	for _, h := range hosts {
 		if ctx.Err() != nil {
 			return hosts
 		}
 		if err := a.obtain(h); err != nil {
-			a.opts.Log.Error("the CA issued no certificate, and TLS connections are refused until it does",
+			a.opts.Log.Error("the CA issued no certificate, and connections for this host are refused until it does",
 				"host", h.name, "directory", a.opts.Directory, "error", err, "next_try_in", retry.String(),
-				"do", "mend it; SIGHUP tries again at once")
+				"do", "see that the name and its port 443 lead to this listener; SIGHUP tries again at once")
 			failed = append(failed, h)
 			continue
 		}
@@ -73,24 +78,8 @@ func (a *ACME) obtainOnce(ctx context.Context, hosts []*acmeHost, retry time.Dur
 	return failed
 }
 
-// watch tells what became of renewals, which autocert keeps to itself.
-func (a *ACME) watch(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	var told time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.hurry:
-			a.opts.Log.Info("reload: every certificate of tls.acme_hosts is there; the CA was not asked", "expires", stamp(a.NotAfter()))
-		case now := <-tick.C:
-			told = a.report(now, told)
-		}
-	}
-}
-
-// report returns when a failed renewal was last told.
+// report tells what became of renewals, which autocert keeps to itself. It returns when a
+// failed one was last told.
 func (a *ACME) report(now, told time.Time) time.Time {
 	for _, h := range a.hosts {
 		leaf := h.served()

@@ -10,7 +10,7 @@ import (
 )
 
 // lookEvery is how often the files are looked at for a change.
-const lookEvery = 5 * time.Second
+const lookEvery = 2 * time.Second
 
 // FilesOptions are where a certificate is.
 type FilesOptions struct {
