@@ -62,6 +62,7 @@ func TestAdmit(t *testing.T) {
 			t.Errorf("%v: admitted %v, %v", tt.remote, got, err)
 		}
 		if !tt.want {
+			client.SetReadDeadline(time.Now().Add(5 * time.Second))
 			if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 				t.Errorf("%v: not closed: %v", tt.remote, err)
 			}

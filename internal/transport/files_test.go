@@ -247,6 +247,34 @@ func TestLinkThatLeadsElsewhere(t *testing.T) {
 	serves(t, f, second)
 }
 
+// TestStampTellsFilesApart also where all that is measured of them is equal.
+func TestStampTellsFilesApart(t *testing.T) {
+	dir, then := t.TempDir(), time.Now()
+	stamp := func(name, text string) fileStamp {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, then, then)); err != nil {
+			t.Fatal(err)
+		}
+		return stampOf(path)
+	}
+	one := stamp("1", "a")
+	if !one.same(stampOf(filepath.Join(dir, "1"))) {
+		t.Error("a file is not itself")
+	}
+	if one.same(stamp("2", "b")) || one.same(stampOf(filepath.Join(dir, "3"))) {
+		t.Error("another file is the same")
+	}
+	if none := stampOf(filepath.Join(dir, "3")); !none.same(fileStamp{}) {
+		t.Error("two files that are not there differ")
+	}
+	if err := os.Chmod(filepath.Join(dir, "1"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if one.same(stampOf(filepath.Join(dir, "1"))) {
+		t.Error("another mode is the same")
+	}
+}
+
 // TestExpiry: once a day from 14 days before the end, and beyond it.
 func TestExpiry(t *testing.T) {
 	p := newPairs(t)
