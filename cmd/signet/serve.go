@@ -22,8 +22,9 @@ func serveCommand(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the issuer",
 		Long: `Run the issuer. The first start makes the data directory, the database, the
-sealing key and the first signing keys. SIGHUP reads the configuration again;
-SIGINT and SIGTERM let requests under way end, for 10 seconds at most.
+sealing key and the first signing keys. SIGHUP reads the configuration and the TLS
+certificate again; SIGINT and SIGTERM let requests under way end, for 10 seconds at
+most.
 
 Every flag is also a setting of the configuration file and an environment variable:
 --tokens-access is tokens.access in the one and SIGNET_TOKENS_ACCESS as the other.`,
