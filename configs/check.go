@@ -36,6 +36,7 @@ func (c *Config) Check() []Fault {
 	var r report
 	c.checkIssuer(&r)
 	c.checkListen(&r)
+	c.checkTLS(&r)
 	c.checkFiles(&r)
 	c.checkTokens(&r)
 	c.checkAudience(&r)

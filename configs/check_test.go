@@ -137,7 +137,7 @@ func TestCheck(t *testing.T) {
 			[]string{"dialects.drf_jwt_refresh: 1m is shorter than tokens.access, 5m; make it at least as long"}},
 		{"no renewal", func(c *Config) { c.Dialects.DRFJWTRefresh = 0 }, []string{"dialects.drf_jwt_refresh: 0s is outside"}},
 		{"nothing set", func(c *Config) { *c = Config{} }, []string{
-			"issuer: is not an absolute URL", "listen: \"\" is not host:port", "data: is empty", "store: is not bolt",
+			"issuer: is not an absolute URL", "listen: \"\" is not host:port", "tls.acme_directory: is not an https URL", "data: is empty", "store: is not bolt",
 			"tokens.access: 0s is outside", "tokens.refresh: 0s is outside", "tokens.session: 0s is outside",
 			"tokens.max_bytes: 0 is outside", `delivery: "" is not known`, `proxies.header: "" is not known`, `claims.user_id_type: "" is not known`,
 			"throttle.max_wait: 0s is outside", "keys.algorithms: is empty", "keys.rsa_bits: 0 is not", "keys.jwks_max_age: 0s is outside",
@@ -232,7 +232,7 @@ func TestCheckListen(t *testing.T) {
 		"127.0.0.1:-1":     `listen: "-1" is not a port`,
 	} {
 		c := Default()
-		c.Listen = listen
+		c.Listen, c.BehindProxy = listen, []string{"10.0.0.7"}
 		var w []string
 		if want != "" {
 			w = []string{want}
@@ -277,8 +277,9 @@ func TestWarnings(t *testing.T) {
 		{"defaults", func(*Config) {}, nil},
 		{"free port", func(c *Config) { c.Listen = "127.0.0.1:0" }, nil},
 		{"https behind a proxy here", func(c *Config) { c.Issuer = "https://a.example" }, nil},
-		{"every address", func(c *Config) { c.Listen = ":8080" }, []string{"listen: :8080 is reached", "issuer: http://127.0.0.1:8080 means another machine"}},
-		{"https and every address", func(c *Config) { c.Listen, c.Issuer = "[::]:80", "https://a.example" }, []string{"listen: [::]:80 is reached"}},
+		{"every address, issuer of this machine", func(c *Config) {
+			c.Listen, c.BehindProxy, c.Proxies.Trusted = ":8080", []string{"10.0.0.7"}, []string{"10.0.0.7"}
+		}, []string{"issuer: http://127.0.0.1:8080 means another machine"}},
 		{"another port", func(c *Config) { c.Listen = "127.0.0.1:9000" }, []string{"issuer: http://127.0.0.1:8080 names another port"}},
 		{"port 80", func(c *Config) { c.Listen, c.Issuer = "127.0.0.1:80", "http://localhost" }, nil},
 		{"EdDSA", func(c *Config) { c.Keys.Algorithms = []string{"EdDSA"} }, []string{"keys.algorithms: EdDSA"}},

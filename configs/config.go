@@ -37,6 +37,9 @@ type Config struct {
 	Listen string
 	// OpsListen is the host:port of the listener for operators; empty is none.
 	OpsListen string
+	// BehindProxy are addresses and networks of what terminates TLS in front of a plain
+	// listener.
+	BehindProxy []string
 	// Data is the directory of the database and the control socket.
 	Data string
 	// SealKey is the file of the sealing key; empty means seal.key in Data. Use
@@ -48,6 +51,7 @@ type Config struct {
 	// [Config.AuditPath].
 	AuditFile string
 
+	TLS       TLS
 	Proxies   Proxies
 	Tokens    Tokens
 	Claims    Claims
@@ -159,6 +163,9 @@ type Log struct {
 	Format string
 }
 
+// letsEncrypt is the directory of a CA that issues to anyone.
+const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+
 // Default returns the settings of a server that was told nothing.
 func Default() *Config {
 	return &Config{
@@ -167,6 +174,7 @@ func Default() *Config {
 		OpsListen: "127.0.0.1:9090",
 		Data:      "./signet-data",
 		Store:     "bolt",
+		TLS:       TLS{ACMEDirectory: letsEncrypt},
 		Proxies:   Proxies{Header: "X-Forwarded-For"},
 		Claims:    Claims{Include: map[string][]string{"*": {"groups", "claims"}}, UserIDType: "string"},
 		Tokens: Tokens{

@@ -71,8 +71,10 @@ func TestLoadNothing(t *testing.T) {
 func TestLoadEverySetting(t *testing.T) {
 	got, err := load(`
 issuer: https://login.example.com/realm
-listen: "[::1]:0"
+listen: "[::]:0"
 ops_listen: ""
+behind_proxy: [192.0.2.7]
+tls: {cert: "", key: ~, acme_hosts: [], acme_email: admin@example.com, acme_directory: "https://ca.example/dir", acme_ca: roots.pem}
 data: /var/lib/signet
 seal_key: '/etc/signet/seal.key'
 audit_file: /var/log/signet/audit.log
@@ -111,8 +113,8 @@ log: {level: debug, format: json}
 		t.Fatal(err)
 	}
 	want := &Config{
-		Issuer: "https://login.example.com/realm", Listen: "[::1]:0", Data: "/var/lib/signet",
-		SealKey: "/etc/signet/seal.key", Store: "bolt", AuditFile: "/var/log/signet/audit.log",
+		Issuer: "https://login.example.com/realm", Listen: "[::]:0", Data: "/var/lib/signet",
+		SealKey: "/etc/signet/seal.key", Store: "bolt", AuditFile: "/var/log/signet/audit.log", BehindProxy: []string{"192.0.2.7"},
 		Tokens: Tokens{
 			Access: 90 * time.Second, Refresh: 36 * time.Hour, Session: 60 * day,
 			Audience: []string{"orders", "https://billing.example.com"}, MaxBytes: 8000,
@@ -124,6 +126,7 @@ log: {level: debug, format: json}
 		},
 		Refresh:   Refresh{ReuseWindow: 90 * time.Second},
 		Passwords: Passwords{Memory: 64 << 20, Time: 3, Threads: 4, MinLength: 64},
+		TLS:       TLS{ACMEEmail: "admin@example.com", ACMEDirectory: "https://ca.example/dir", ACMECA: "roots.pem"},
 		Proxies:   Proxies{Trusted: []string{"192.0.2.7", "2001:db8::/32"}, Header: "Forwarded"},
 		Claims:    Claims{Include: map[string][]string{"*": nil, "orders": {"groups", "tenant"}}, UserIDType: "number"},
 		Dialects:  Dialects{DRFJWT: true, DRFJWTRefresh: 60 * day},
@@ -337,8 +340,12 @@ func TestSameTextEverywhere(t *testing.T) {
 // companions are the settings without which s cannot be set.
 func companions(s setting, c *Config) (env []string) {
 	const together = "keys.pkcs11_"
+	needs := map[string][]string{"tls.cert": {"tls.key", "issuer"}, "tls.key": {"tls.cert", "issuer"}, "tls.acme_hosts": {"issuer"}}
 	for _, other := range table {
 		if strings.HasPrefix(s.key, together) && strings.HasPrefix(other.key, together) && other.key != s.key {
+			env = append(env, envName(other.key)+"="+other.get(c))
+		}
+		if slices.Contains(needs[s.key], other.key) {
 			env = append(env, envName(other.key)+"="+other.get(c))
 		}
 	}
@@ -357,6 +364,12 @@ func otherConfig() *Config {
 			Algorithms: []string{"RS256"}, RSABits: 3072, RotateEvery: 30 * day,
 			PublishAhead: 2 * time.Hour, JWKSMaxAge: time.Minute,
 			PKCS11Module: "/lib/token.so", PKCS11Token: "token", PKCS11PINFile: "/pin",
+		},
+		// Together they are a fault; what needs another setting gets it from companions.
+		BehindProxy: []string{"10.0.0.0/8", "::1"},
+		TLS: TLS{
+			Cert: "/cert.pem", Key: "/key.pem", ACMEHosts: []string{"login.example.com", "www.example.com"},
+			ACMEEmail: "admin@example.com", ACMEDirectory: "https://ca.example/directory", ACMECA: "/roots.pem",
 		},
 		Proxies:  Proxies{Trusted: []string{"10.0.0.0/8", "::1"}, Header: "Forwarded"},
 		Claims:   Claims{Include: map[string][]string{"*": nil, "a": {"groups", "email"}}, UserIDType: "number"},

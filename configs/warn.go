@@ -11,7 +11,7 @@ import (
 // Warnings are sentences about what is allowed and seldom meant. The defaults
 // have none.
 func (c *Config) Warnings() []string {
-	return slices.Concat(c.warnAddress(), c.warnOrigins(), c.warnTokens(), c.warnKeys(), c.warnPasswords())
+	return slices.Concat(c.warnAddress(), c.warnTLS(), c.warnOrigins(), c.warnTokens(), c.warnKeys(), c.warnPasswords())
 }
 
 func (c *Config) warnAddress() (w []string) {
@@ -22,11 +22,8 @@ func (c *Config) warnAddress() (w []string) {
 	}
 	local := u.Scheme == "http"
 	switch {
-	case !isLoopback(host):
-		w = append(w, fmt.Sprintf("listen: %s is reached from other machines over plain HTTP, passwords included; terminate TLS in front of it", c.Listen))
-		if local {
-			w = append(w, fmt.Sprintf("issuer: %s means another machine to whoever is not on this one; set the https URL by which clients reach it", c.Issuer))
-		}
+	case !isLoopback(host) && local:
+		w = append(w, fmt.Sprintf("issuer: %s means another machine to whoever is not on this one; set the https URL by which clients reach it", c.Issuer))
 	case local && port != "0" && port != issuerPort(u):
 		w = append(w, fmt.Sprintf("issuer: %s names another port than listen, %s; clients look for the keys there", c.Issuer, c.Listen))
 	}

@@ -61,7 +61,13 @@ func testEnv(extra ...string) []string {
 // launch starts a command that serves on addr, and waits until it is ready.
 func launch(t *testing.T, addr string, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, cmd: cmd, base: "http://" + addr, stderr: new(lockedBuffer), done: make(chan struct{})}
+	return launchAt(t, "http://"+addr, cmd, func() error { return isReady(addr) })
+}
+
+// launchAt is launch for a server whose base is not http, or that is asked otherwise.
+func launchAt(t *testing.T, base string, cmd *exec.Cmd, ready func() error) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, base: base, stderr: new(lockedBuffer), done: make(chan struct{})}
 	cmd.Stderr = p.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -82,7 +88,7 @@ func launch(t *testing.T, addr string, cmd *exec.Cmd) *process {
 			t.Fatalf("the server ended: %v\n%s", p.err, p.stderr)
 		default:
 		}
-		return isReady(addr)
+		return ready()
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, p.stderr)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,8 +22,9 @@ func serveCommand(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the issuer",
 		Long: `Run the issuer. The first start makes the data directory, the database, the
-sealing key and the first signing keys. SIGHUP reads the configuration again;
-SIGINT and SIGTERM let requests under way end, for 10 seconds at most.
+sealing key and the first signing keys. SIGHUP reads the configuration and the TLS
+certificate again; SIGINT and SIGTERM let requests under way end, for 10 seconds at
+most.
 
 Every flag is also a setting of the configuration file and an environment variable:
 --tokens-access is tokens.access in the one and SIGNET_TOKENS_ACCESS as the other.`,
@@ -96,11 +98,15 @@ func (a *app) greet(s *server) {
 	if s.cfg.Data != configs.Default().Data {
 		dir = " --data " + s.cfg.Data
 	}
+	certificate := ""
+	if s.certificates != nil && !s.certificates.NotAfter().IsZero() {
+		certificate = "  tls    certificate until " + in(s.certificates.NotAfter(), time.Now()) + "\n"
+	}
 	fmt.Fprintf(a.err, `signet serves %s on %s
-  keys   %s/.well-known/jwks.json
+%s  keys   %s/.well-known/jwks.json
   data   %s
   next   signet users add NAME%s    in another terminal
-`, s.cfg.Issuer, s.address(), s.baseURL(), s.cfg.Data, dir)
+`, s.cfg.Issuer, s.address(), certificate, s.baseURL(), s.cfg.Data, dir)
 }
 
 func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger {

@@ -52,8 +52,10 @@ type server struct {
 	fetched  *consumers.Table // by whom the key set was
 	listener net.Listener
 	http     *http.Server
-	ops      *opsServer // nil if there is none
-	control  *control.Server
+	// certificates are for TLS; nil if the listener is plain
+	certificates certificates
+	ops          *opsServer // nil if there is none
+	control      *control.Server
 }
 
 // newServer takes the address first and the data directory then, so that a
@@ -64,7 +66,10 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.listener, err = listen(s.cfg.Listen); err != nil {
+	if s.certificates, err = openCertificates(s.cfg, s.log, opts.Now); err != nil {
+		return nil, err
+	}
+	if s.listener, err = listenPublic(s.cfg, s.log); err != nil {
 		return nil, err
 	}
 	if s.ops, err = listenOps(s.cfg.OpsListen); err != nil {
@@ -92,6 +97,9 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	s.http = web.HTTPServer(web.NewHandler(public), s.log)
 	limit, do := publicConnections(openFiles())
 	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
+	if s.certificates != nil {
+		s.http.TLSConfig = s.certificates.TLSConfig()
+	}
 	return s, nil
 }
 
@@ -159,7 +167,12 @@ func storageFailed(err error) bool {
 
 func (s *server) address() string { return s.listener.Addr().String() }
 
-func (s *server) baseURL() string { return "http://" + s.address() }
+func (s *server) baseURL() string {
+	if s.certificates != nil {
+		return "https://" + s.address()
+	}
+	return "http://" + s.address()
+}
 
 // run answers until ctx ends or a part fails, then lets requests under way end,
 // and closes the database last. extra runs beside it until then.
@@ -167,7 +180,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	s.record(ctx, "start", nil)
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -177,6 +190,9 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	group.Go(s.ops.Serve)
 	group.Go(func() error { s.announce(running); return nil })
 	group.Go(func() error { s.domains.store.Watch(running); return nil })
+	if s.certificates != nil {
+		group.Go(func() error { s.certificates.Run(running); return nil })
+	}
 	group.Go(func() error { s.domains.keys.Run(running); return nil })
 	group.Go(func() error { s.domains.issuer.Run(running); return nil })
 	group.Go(func() error { s.domains.clients.Run(running); return nil })
@@ -246,6 +262,9 @@ func (s *server) reload(ctx context.Context, load func() (*configs.Config, error
 	}
 	for _, c := range reloadable {
 		s.log.Info("reload: changed", "key", c.Key, "from", c.Old, "to", c.New)
+	}
+	if s.certificates != nil {
+		s.certificates.Reload()
 	}
 	s.log.Info("reload done", "changed", len(reloadable), "need_restart", len(fixed))
 }
