@@ -24,16 +24,18 @@ type envelope struct {
 	https  bool
 	// proxies are those whose word about a client's address is taken.
 	proxies clientaddr.Proxies
+	trace   Trace // nil follows nothing
 }
 
 func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	record := &problem.Record{ID: rand.Text()} // never the stranger's: it must be unique in the log
 	e.secure(w.Header(), record.ID)
+	ctx, end := e.traced(r, record.ID)
 	caller := event.Caller{Address: e.proxies.Client(r), RequestID: record.ID}
-	r = r.WithContext(event.WithCaller(problem.WithRecord(r.Context(), record), caller))
+	r = r.WithContext(event.WithCaller(problem.WithRecord(ctx, record), caller))
 	r.Body = http.MaxBytesReader(w, r.Body, problem.MaxBody)
-	answer := &answer{ResponseWriter: w}
+	answer := &answer{ResponseWriter: w, end: end}
 	defer e.finish(answer, r, began)
 	e.next.ServeHTTP(answer, r)
 }
@@ -49,6 +51,7 @@ func (e *envelope) finish(answer *answer, r *http.Request, began time.Time) {
 		e.panicked(answer, r, fault)
 	}
 	e.note(r, answer, time.Since(began))
+	answer.end(problem.RecordOf(r.Context()).Route, answer.sent())
 	if answer.abandoned {
 		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
 	}
@@ -105,6 +108,7 @@ type answer struct {
 	http.ResponseWriter
 	status    int  // 0 is the implicit 200, or nothing yet
 	abandoned bool // the connection will be cut
+	end       func(route string, status int)
 }
 
 func (a *answer) WriteHeader(status int) {
