@@ -39,6 +39,25 @@ func TestFailedRequests(t *testing.T) {
 	}
 }
 
+// TestLinkToAStranger: of what a stranger says of its span no free text stays.
+func TestLinkToAStranger(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	sdk := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
+	begin := (&Provider{sdk: sdk, tracer: sdk.Tracer("test")}).Requests("https://login.example.com", never)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	r.Header.Set("Tracestate", "kyoko=secret")
+	if !senderOf(r).IsValid() || senderOf(r).TraceState().Len() != 1 {
+		t.Fatal("the headers are not read")
+	}
+	_, end := begin(r, "id")
+	end("/", http.StatusOK)
+	links := recorder.Ended()[0].Links()
+	if len(links) != 1 || links[0].SpanContext.TraceState().Len() != 0 || len(links[0].Attributes) != 0 {
+		t.Errorf("the links are %+v", links)
+	}
+}
+
 // BenchmarkRequest is what a trace adds to a request: the span, and one step within.
 func BenchmarkRequest(b *testing.B) {
 	for name, sampler := range map[string]sdktrace.Sampler{"sampled": sdktrace.AlwaysSample(), "not sampled": sdktrace.NeverSample()} {

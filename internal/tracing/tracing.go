@@ -8,7 +8,7 @@
 //
 // The package refuses to let a stranger decide what is sampled, to delay a request for a
 // collector, and to say of a request what the log does not say: no span holds a path, a
-// query, a header, an address, a name, a sub or a token.
+// query, a header, a client's address, a name, a sub or a token.
 package tracing
 
 import (
@@ -66,6 +66,7 @@ func (s *Settings) Start(ctx context.Context, opts Options) (*Provider, error) {
 	otel.SetLogger(logr.Discard())
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { watch.note(0, err) }))
 	sdk := sdktrace.NewTracerProvider(sdktrace.WithBatcher(watch), sdktrace.WithResource(about))
+	opts.Log.Info("traces of requests are sent", "endpoint", s.endpoint, "protocol", s.protocol)
 	return &Provider{sdk: sdk, tracer: sdk.Tracer("signet", trace.WithInstrumentationVersion(opts.Version)),
 		failed: opts.Failed, log: opts.Log}, nil
 }
