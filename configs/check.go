@@ -214,6 +214,9 @@ func (c *Config) checkProxies(r *report) {
 	if e, twice := repeated(c.Proxies.Trusted); twice {
 		r.addf("proxies.trusted", "%s stands in it twice; remove one", quote(e))
 	}
+	if c.Proxies.Traceparent && len(c.Proxies.Trusted) == 0 {
+		r.addf("proxies.traceparent", "no proxy is named whose header could be taken; name it in proxies.trusted")
+	}
 }
 
 func (c *Config) checkClaims(r *report) {

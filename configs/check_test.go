@@ -69,6 +69,8 @@ func TestCheck(t *testing.T) {
 		{"everyone is a proxy", func(c *Config) { c.Proxies.Trusted = []string{"0.0.0.0/0"} }, []string{`proxies.trusted: "0.0.0.0/0"`}},
 		{"proxy twice", func(c *Config) { c.Proxies.Trusted = []string{"::1", "::1"} }, []string{`proxies.trusted: "::1" stands in it twice`}},
 		{"another header", func(c *Config) { c.Proxies.Header = "X-Real-IP" }, []string{`proxies.header: "X-Real-IP" is not known; write X-Forwarded-For or Forwarded`}},
+		{"traceparent of no proxy", func(c *Config) { c.Proxies.Traceparent = true }, []string{"proxies.traceparent: no proxy is named"}},
+		{"traceparent of a proxy", func(c *Config) { c.Proxies = Proxies{Trusted: []string{"::1"}, Header: "Forwarded", Traceparent: true} }, nil},
 		{"claims", func(c *Config) { c.Claims.Include = map[string][]string{"*": nil, "orders": {"email", "tenant"}} }, nil},
 		{"claims of the issuer", func(c *Config) { c.Claims.Include = map[string][]string{c.Issuer: nil} }, []string{`claims.include: "http://127.0.0.1:8080" is the issuer`}},
 		{"claim with a space", func(c *Config) { c.Claims.Include = map[string][]string{"*": {"a b"}} }, []string{`claims.include: "a b" of "*" is no name of a claim`}},

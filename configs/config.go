@@ -73,6 +73,8 @@ type Proxies struct {
 	Trusted []string
 	// Header is the one that they write.
 	Header string
+	// Traceparent says that they write that header, too, and pass none on.
+	Traceparent bool
 }
 
 // Claims rules what access tokens say about a user.

@@ -95,7 +95,7 @@ tokens:
 keys: {algorithms: [PS256, EdDSA], rsa_bits: 4096, rotate_every: 0, publish_ahead: 48h, jwks_max_age: 1h}
 refresh: {rotate: false, reuse_window: 1m30s}
 passwords: {memory: 65536KiB, time: 3, threads: 4, min_length: 64, queue: 0}
-proxies: {trusted: [192.0.2.7, "2001:db8::/32"], header: Forwarded}
+proxies: {trusted: [192.0.2.7, "2001:db8::/32"], header: Forwarded, traceparent: true}
 claims:
   user_id_type: number
   include:
@@ -127,7 +127,7 @@ log: {level: debug, format: json}
 		Refresh:   Refresh{ReuseWindow: 90 * time.Second},
 		Passwords: Passwords{Memory: 64 << 20, Time: 3, Threads: 4, MinLength: 64},
 		TLS:       TLS{ACMEEmail: "admin@example.com", ACMEDirectory: "https://ca.example/dir", ACMECA: "roots.pem"},
-		Proxies:   Proxies{Trusted: []string{"192.0.2.7", "2001:db8::/32"}, Header: "Forwarded"},
+		Proxies:   Proxies{Trusted: []string{"192.0.2.7", "2001:db8::/32"}, Header: "Forwarded", Traceparent: true},
 		Claims:    Claims{Include: map[string][]string{"*": nil, "orders": {"groups", "tenant"}}, UserIDType: "number"},
 		Dialects:  Dialects{DRFJWT: true, DRFJWTRefresh: 60 * day},
 		Throttle:  Throttle{MaxWait: day},
@@ -340,7 +340,8 @@ func TestSameTextEverywhere(t *testing.T) {
 // companions are the settings without which s cannot be set.
 func companions(s setting, c *Config) (env []string) {
 	const together = "keys.pkcs11_"
-	needs := map[string][]string{"tls.cert": {"tls.key", "issuer"}, "tls.key": {"tls.cert", "issuer"}, "tls.acme_hosts": {"issuer"}}
+	needs := map[string][]string{"tls.cert": {"tls.key", "issuer"}, "tls.key": {"tls.cert", "issuer"}, "tls.acme_hosts": {"issuer"},
+		"proxies.traceparent": {"proxies.trusted"}}
 	for _, other := range table {
 		if strings.HasPrefix(s.key, together) && strings.HasPrefix(other.key, together) && other.key != s.key {
 			env = append(env, envName(other.key)+"="+other.get(c))
@@ -371,7 +372,7 @@ func otherConfig() *Config {
 			Cert: "/cert.pem", Key: "/key.pem", ACMEHosts: []string{"login.example.com", "www.example.com"},
 			ACMEEmail: "admin@example.com", ACMEDirectory: "https://ca.example/directory", ACMECA: "/roots.pem",
 		},
-		Proxies:  Proxies{Trusted: []string{"10.0.0.0/8", "::1"}, Header: "Forwarded"},
+		Proxies:  Proxies{Trusted: []string{"10.0.0.0/8", "::1"}, Header: "Forwarded", Traceparent: true},
 		Claims:   Claims{Include: map[string][]string{"*": nil, "a": {"groups", "email"}}, UserIDType: "number"},
 		Throttle: Throttle{Pair: 1, Address: 2, Account: 3, MaxWait: time.Minute},
 		Delivery: "cookie", Origins: []string{"https://a.example.com", "https://b.example.com:8443"},

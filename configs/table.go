@@ -65,6 +65,8 @@ var table = []setting{
 		list(func(c *Config) *[]string { return &c.Proxies.Trusted })},
 	{"proxies.header", fixed, "header in which they give it: X-Forwarded-For or Forwarded",
 		text("NAME", func(c *Config) *string { return &c.Proxies.Header })},
+	{"proxies.traceparent", fixed, "take the traces of requests from the traceparent header of trusted proxies, which must write it themselves",
+		boolean(func(c *Config) *bool { return &c.Proxies.Traceparent })},
 	{"data", fixed, "directory of the database and the control socket",
 		text("DIR", func(c *Config) *string { return &c.Data })},
 	{"seal_key", fixed, "file of the key that seals the private keys; empty means seal.key in the data directory",

@@ -42,7 +42,7 @@ func (i *Issuer) prove(ctx context.Context, a Attempt) (users.User, error) {
 		}
 		var wait time.Duration
 		if done, wait = i.limits.Begin(name, a.From); wait > 0 {
-			i.log.Info("login throttled", "from", a.From)
+			i.log.InfoContext(ctx, "login throttled", "from", a.From)
 			return users.User{}, &ThrottledError{RetryAfter: wait}
 		}
 	}
@@ -52,7 +52,7 @@ func (i *Issuer) prove(ctx context.Context, a Attempt) (users.User, error) {
 	switch {
 	case errors.Is(err, users.ErrCredentials):
 		outcome = throttle.Failed
-		i.log.Info("login refused", "from", a.From) // nobody is named: people type passwords into the field for names
+		i.log.InfoContext(ctx, "login refused", "from", a.From) // nobody is named: people type passwords into the field for names
 	case err == nil:
 		outcome = throttle.Proved
 	}

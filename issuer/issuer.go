@@ -223,7 +223,7 @@ func (i *Issuer) begin(ctx context.Context, s Session) error {
 	if err := i.store.CreateSession(ctx, s); err != nil {
 		return fmt.Errorf("store the session: %w", err)
 	}
-	i.log.Info("login", "sub", s.Subject, "sid", s.ID)
+	i.log.InfoContext(ctx, "login", "sub", s.Subject, "sid", s.ID)
 	return nil
 }
 
@@ -320,7 +320,7 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User
 	case Superseded:
 		return Tokens{}, ErrNoSession
 	default:
-		i.log.Warn("refresh token reused; the session has been ended",
+		i.log.WarnContext(ctx, "refresh token reused; the session has been ended",
 			"sub", c.Subject, "sid", c.Session, "jti", c.ID, "generation", stored.Generation)
 		return Tokens{}, ErrReused
 	}
@@ -399,7 +399,7 @@ func (i *Issuer) Logout(ctx context.Context, token string) error {
 	if err := i.store.EndSession(ctx, c.Session); err != nil {
 		return err
 	}
-	i.log.Info("logout", "sub", c.Subject, "sid", c.Session)
+	i.log.InfoContext(ctx, "logout", "sub", c.Subject, "sid", c.Session)
 	return i.recorded(ctx, event.Event{Kind: event.Logout, Subject: c.Subject, Session: c.Session, Client: c.Client}, nil)
 }
 

@@ -31,7 +31,7 @@ func (i *Issuer) EndSession(ctx context.Context, id string) error {
 	if err := i.store.EndSession(ctx, id); err != nil {
 		return err
 	}
-	i.log.Info("session ended", "sid", id)
+	i.log.InfoContext(ctx, "session ended", "sid", id)
 	return nil
 }
 

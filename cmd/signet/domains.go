@@ -17,6 +17,7 @@ import (
 	"signet/internal/event"
 	"signet/internal/store/boltstore"
 	"signet/internal/throttle"
+	"signet/internal/tracing"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -50,6 +51,8 @@ type openOptions struct {
 	// stored leaves the keys under the policy that the last server stored with
 	// them: a command's own configuration need not be the server's.
 	stored bool
+	// traces follows requests into the domains; nil does not.
+	traces *tracing.Provider
 }
 
 // openDomains opens the database, or makes a new one, and wires the rest over it.
@@ -126,15 +129,15 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
-	if d.users, err = users.New(users.Options{Store: d.store, Params: hashParams(cfg), Now: d.now, DecoyKey: decoys}); err != nil {
+	if d.users, err = users.New(users.Options{Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys}); err != nil {
 		return err
 	}
 	d.limits = throttle.New(throttleRules(cfg), d.now)
 	d.issuer = issuer.New(issuer.Options{
-		Store: d.store, Users: d.users, Signer: d.keys, Keys: d.keys,
+		Store: opts.traces.Sessions(d.store), Users: opts.traces.Passwords(d.users), Signer: d.keys, Keys: d.keys,
 		Policy: tokenPolicy(cfg), Throttle: d.limits, Events: events, Now: d.now, Log: log,
 	})
-	d.clients = oauth.NewClients(d.store, issuer.FirstParty, d.now)
+	d.clients = oauth.NewClients(opts.traces.Clients(d.store), issuer.FirstParty, d.now)
 	d.clients.Tell(events)
 	return nil
 }

@@ -50,7 +50,7 @@ func (b *lockedBuffer) String() string {
 func testEnv(extra ...string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "SIGNET_") {
+		if !strings.HasPrefix(entry, "SIGNET_") && !strings.HasPrefix(entry, "OTEL_") {
 			env = append(env, entry)
 		}
 	}

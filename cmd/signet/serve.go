@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"signet/configs"
+	"signet/internal/tracing"
 )
 
 func serveCommand(a *app) *cobra.Command {
@@ -27,7 +28,10 @@ certificate again; SIGINT and SIGTERM let requests under way end, for 10 seconds
 most.
 
 Every flag is also a setting of the configuration file and an environment variable:
---tokens-access is tokens.access in the one and SIGNET_TOKENS_ACCESS as the other.`,
+--tokens-access is tokens.access in the one and SIGNET_TOKENS_ACCESS as the other.
+
+With OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 it sends traces of requests to an
+OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 		Args: noArguments,
 	}
 	changed := configs.Flags(cmd.Flags())
@@ -43,6 +47,10 @@ Every flag is also a setting of the configuration file and an environment variab
 		if err != nil {
 			return err
 		}
+		traces, err := a.traceSettings()
+		if err != nil {
+			return err
+		}
 		for _, warning := range cfg.Warnings() {
 			fmt.Fprintf(a.err, "warning: %s\n", warning)
 		}
@@ -51,7 +59,7 @@ Every flag is also a setting of the configuration file and an environment variab
 				fmt.Fprintln(w, "the configuration is good")
 			})
 		}
-		return a.serve(cmd.Context(), cfg, load)
+		return a.serve(cmd.Context(), cfg, load, traces)
 	}
 	return cmd
 }
@@ -64,7 +72,7 @@ type checked struct {
 
 // serve catches signals before it touches anything: one that comes early stops or
 // reloads the server as one that comes late.
-func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*configs.Config, error)) error {
+func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*configs.Config, error), traces *tracing.Settings) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -72,7 +80,13 @@ func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*conf
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	level := new(slog.LevelVar)
-	s, err := newServer(ctx, serverOptions{Config: cfg, Log: newLog(a.err, cfg, level), Level: level})
+	log := newLog(a.err, cfg, level)
+	tracer, err := startTraces(ctx, traces, log)
+	if err != nil {
+		return err
+	}
+	defer shutdownTraces(ctx, tracer)()
+	s, err := newServer(ctx, serverOptions{Config: cfg, Log: tracer.Log(log), Level: level, Traces: tracer})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // stopped before it served
 	}

@@ -22,6 +22,7 @@ import (
 	"signet/internal/control"
 	"signet/internal/event"
 	"signet/internal/store/boltstore"
+	"signet/internal/tracing"
 	"signet/internal/web"
 	"signet/internal/web/clientaddr"
 	"signet/issuer/oauth"
@@ -41,6 +42,8 @@ type serverOptions struct {
 	Now func() time.Time
 	// Elapsed is the clock that nobody sets; see keystore.Options.
 	Elapsed func() time.Duration
+	// Traces follows requests; nil does not.
+	Traces *tracing.Provider
 }
 
 // server is one running issuer: listening from newServer on, answering in run.
@@ -91,6 +94,7 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		Unavailable: storageFailed,
 		Now:         opts.Now, Log: s.log,
 	}
+	public.Trace = opts.Traces.Requests(s.cfg.Issuer, believed(s.cfg, public.Proxies))
 	if s.cfg.Dialects.DRFJWT {
 		public.DRFJWT = s.domains.issuer
 	}
@@ -107,7 +111,7 @@ func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 	if err := makeDataDir(s.cfg.Data); err != nil {
 		return err
 	}
-	opts := openOptions{config: s.cfg, log: s.log, now: from.Now, elapsed: from.Elapsed, wait: doorTimeout}
+	opts := openOptions{config: s.cfg, log: s.log, now: from.Now, elapsed: from.Elapsed, wait: doorTimeout, traces: from.Traces}
 	if running, err := control.Dial(ctx, s.cfg.SocketPath()); err == nil {
 		running.Close()
 		opts.wait = pollDatabase // another server holds the database, not a command

@@ -109,6 +109,17 @@ var rules = []rule{
 		because: "PKCS #11 needs cgo, and is in a build of its own: that without the tag is static",
 	},
 	{
+		of:      func(path string) bool { return path != "signet/internal/tracing" && path != "signet/cmd/signet" },
+		forbids: telemetry,
+		because: "traces are put around the parts of the program, not into them",
+	},
+	{
+		of:      public,
+		forbids: func(path string) bool { return telemetry(path) || path == "signet/internal/tracing" },
+		deep:    true,
+		because: "nobody gets OpenTelemetry with a public package",
+	},
+	{
 		of:      below("signet/internal"),
 		forbids: below("signet/cmd"),
 		because: "the program is on top",
@@ -133,6 +144,9 @@ func testOnly(path string) bool {
 func below(prefix string) func(string) bool {
 	return func(path string) bool { return path == prefix || strings.HasPrefix(path, prefix+"/") }
 }
+
+// telemetry are the packages of OpenTelemetry, whose modules have names of their own.
+func telemetry(path string) bool { return strings.HasPrefix(path, "go.opentelemetry.io/") }
 
 func oneOf(paths ...string) func(string) bool {
 	return func(path string) bool { return slices.Contains(paths, path) }

@@ -24,6 +24,7 @@ type envelope struct {
 	https  bool
 	// proxies are those whose word about a client's address is taken.
 	proxies clientaddr.Proxies
+	trace   Trace // nil follows nothing
 }
 
 func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,10 +36,11 @@ func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// take what follows for a part of it (RFC 9112 §6.1, §11.2).
 		w.Header().Set("Connection", "close")
 	}
+	ctx, end := e.traced(r, record.ID)
 	caller := event.Caller{Address: e.proxies.Client(r), RequestID: record.ID}
-	r = r.WithContext(event.WithCaller(problem.WithRecord(r.Context(), record), caller))
+	r = r.WithContext(event.WithCaller(problem.WithRecord(ctx, record), caller))
 	r.Body = http.MaxBytesReader(w, r.Body, problem.MaxBody)
-	answer := &answer{ResponseWriter: w}
+	answer := &answer{ResponseWriter: w, end: end}
 	defer e.finish(answer, r, began)
 	e.next.ServeHTTP(answer, r)
 }
@@ -54,6 +56,7 @@ func (e *envelope) finish(answer *answer, r *http.Request, began time.Time) {
 		e.panicked(answer, r, fault)
 	}
 	e.note(r, answer, time.Since(began))
+	answer.end(problem.RecordOf(r.Context()).Route, answer.sent())
 	if answer.abandoned {
 		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
 	}
@@ -110,6 +113,7 @@ type answer struct {
 	http.ResponseWriter
 	status    int  // 0 is the implicit 200, or nothing yet
 	abandoned bool // the connection will be cut
+	end       func(route string, status int)
 }
 
 func (a *answer) WriteHeader(status int) {

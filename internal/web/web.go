@@ -57,6 +57,8 @@ type Options struct {
 	Unavailable func(error) bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Trace follows requests; nil does not.
+	Trace Trace
 	// Log receives failed requests, and at debug level the others; nil means
 	// slog.Default().
 	Log *slog.Logger
@@ -69,7 +71,7 @@ func NewHandler(opts Options) http.Handler {
 	}
 	errors := problem.Renderer{Unavailable: opts.Unavailable}
 	outer := &envelope{next: newRouter(opts, errors), errors: errors, log: opts.Log, proxies: opts.Proxies,
-		https: strings.HasPrefix(opts.URL, "https://")}
+		https: strings.HasPrefix(opts.URL, "https://"), trace: opts.Trace}
 	return outer
 }
 
