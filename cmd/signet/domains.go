@@ -15,6 +15,7 @@ import (
 	"signet/internal/audit"
 	"signet/internal/control"
 	"signet/internal/event"
+	"signet/internal/metrics"
 	"signet/internal/store/boltstore"
 	"signet/internal/throttle"
 	"signet/issuer"
@@ -50,6 +51,8 @@ type openOptions struct {
 	// stored leaves the keys under the policy that the last server stored with
 	// them: a command's own configuration need not be the server's.
 	stored bool
+	// metrics counts commits and hashes; may be nil.
+	metrics *metrics.Metrics
 }
 
 // openDomains opens the database, or makes a new one, and wires the rest over it.
@@ -57,7 +60,7 @@ func openDomains(ctx context.Context, opts openOptions) (*domains, error) {
 	if err := refuseLostDatabase(opts.config); err != nil {
 		return nil, err
 	}
-	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log})
+	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log, Committed: opts.committed()})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +129,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
-	if d.users, err = users.New(users.Options{Store: d.store, Params: hashParams(cfg), Now: d.now, DecoyKey: decoys}); err != nil {
+	if d.users, err = users.New(users.Options{Store: d.store, Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed()}); err != nil {
 		return err
 	}
 	d.limits = throttle.New(throttleRules(cfg), d.now)

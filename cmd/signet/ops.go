@@ -10,7 +10,6 @@ import (
 
 	"signet/internal/metrics"
 	"signet/internal/web"
-	"signet/users"
 )
 
 // opsServer is the listener for operators; nil is none.
@@ -35,9 +34,9 @@ func listenOps(address string) (*opsServer, error) {
 	return &opsServer{listener: l}, nil
 }
 
-func (o *opsServer) serves(directory *users.Directory, log *slog.Logger) {
+func (o *opsServer) serves(counts *metrics.Metrics, log *slog.Logger) {
 	if o != nil {
-		o.http = web.HTTPServer(metrics.Handler(directory), log)
+		o.http = web.HTTPServer(counts.Handler(log), log)
 	}
 }
 

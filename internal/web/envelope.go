@@ -24,6 +24,7 @@ type envelope struct {
 	https  bool
 	// proxies are those whose word about a client's address is taken.
 	proxies clientaddr.Proxies
+	served  func(Served) // may be nil
 }
 
 func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +49,9 @@ func (e *envelope) finish(answer *answer, r *http.Request, began time.Time) {
 	default:
 		e.panicked(answer, r, fault)
 	}
-	e.note(r, answer, time.Since(began))
+	took := time.Since(began)
+	e.note(r, answer, took)
+	e.tell(r, answer, took)
 	if answer.abandoned {
 		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
 	}
