@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	tokensIssued = gauge("signet_tokens_issued_total", "Tokens that a key has signed since the start, by kind.", "alg", "kid", "kind")
+	tokensIssued = gauge("signet_tokens_issued_total", "Tokens that a key has signed since the start, by kind; also those of a refresh that was then refused.", "alg", "kid", "kind")
 	keyInfo      = gauge("signet_key_info", "1 for each signing key that is still known, with its state.", "alg", "kid", "state")
 	keyAge       = gauge("signet_key_age_seconds", "Seconds since the key was made.", "alg", "kid")
 	keysNext     = gauge("signet_keys_next_change_seconds", "Seconds until a key is planned to come, to take its turn, to end it or to go; absent if nothing is planned.")
