@@ -26,7 +26,7 @@ func (o *openOptions) hashed() func(time.Duration) {
 func (s *server) watch() {
 	s.metrics.Watch(metrics.Sources{
 		Users: s.domains.users, Keys: s.domains.keys, Tokens: s.domains.issuer,
-		Consumers: s.fetched, Database: s.domains.store,
+		Consumers: s.fetched, Database: s.domains.store, Audit: s.domains.audit,
 	})
 	s.ops.serves(s.metrics, s.log)
 }

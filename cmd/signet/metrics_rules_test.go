@@ -24,8 +24,6 @@ const (
 var elsewhere = map[string]string{
 	"up": "made by Prometheus",
 	"signet_tls_certificate_not_after_timestamp_seconds": "there where signet has a certificate",
-	"signet_audit_failing":                               "there where an audit log is written",
-	"signet_audit_failures_total":                        "there where an audit log is written",
 }
 
 func read(t *testing.T, path string) []byte {

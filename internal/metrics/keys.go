@@ -10,14 +10,14 @@ import (
 )
 
 var (
-	tokensIssued = gauge("signet_tokens_issued_total", "Tokens that a key has signed since the start, by kind; also those of a refresh that was then refused.", "alg", "kid", "kind")
-	keyInfo      = gauge("signet_key_info", "1 for each signing key that is still known, with its state.", "alg", "kid", "state")
-	keyAge       = gauge("signet_key_age_seconds", "Seconds since the key was made.", "alg", "kid")
-	keysNext     = gauge("signet_keys_next_change_seconds", "Seconds until a key is planned to come, to take its turn, to end it or to go; absent if nothing is planned.")
-	keysOverdue  = gauge("signet_keys_overdue_seconds", "Seconds by which the schedule of the keys is late: a successor was not published, or a private half not destroyed; 0 if nothing is late.")
-	keysStopped  = gauge("signet_keys_schedule_stopped", "1 while the schedule of the keys is stopped because the clock has leapt (signet keys resume), otherwise 0.")
-	keysEvery    = gauge("signet_keys_rotate_every_seconds", "Seconds for which a key signs until the schedule replaces it (keys.rotate_every); 0 is never.")
-	keysAhead    = gauge("signet_keys_publish_ahead_seconds", "Seconds for which a new key is published before it signs (keys.publish_ahead).")
+	tokensIssued = described("signet_tokens_issued_total", "Tokens that a key has signed since the start, by kind; also those of a refresh that was then refused.", "alg", "kid", "kind")
+	keyInfo      = described("signet_key_info", "1 for each signing key that is still known, with its state.", "alg", "kid", "state")
+	keyAge       = described("signet_key_age_seconds", "Seconds since the key was made.", "alg", "kid")
+	keysNext     = described("signet_keys_next_change_seconds", "Seconds until a key is planned to come, to take its turn, to end it or to go; absent if nothing is planned.")
+	keysOverdue  = described("signet_keys_overdue_seconds", "Seconds by which the schedule of the keys is late: a successor was not published, or a private half not destroyed; 0 if nothing is late.")
+	keysStopped  = described("signet_keys_schedule_stopped", "1 while the schedule of the keys is stopped because the clock has leapt (signet keys resume), otherwise 0.")
+	keysEvery    = described("signet_keys_rotate_every_seconds", "Seconds for which a key signs until the schedule replaces it (keys.rotate_every); 0 is never.")
+	keysAhead    = described("signet_keys_publish_ahead_seconds", "Seconds for which a new key is published before it signs (keys.publish_ahead).")
 )
 
 // signing tells of the signing keys. It reads memory only.
@@ -40,8 +40,8 @@ func (s signing) Collect(ch chan<- prometheus.Metric) {
 		ch <- reading(keyInfo, 1, k.Alg, k.KID, string(k.State))
 		ch <- reading(keyAge, max(0, schedule.Now.Sub(k.Created).Seconds()), k.Alg, k.KID) // a clock that was set back
 		use := s.tokens.KeyUse(k.KID)
-		ch <- counted(use.AccessTokens, k, "access")
-		ch <- counted(use.RefreshTokens, k, "refresh")
+		ch <- total(tokensIssued, use.AccessTokens, k.Alg, k.KID, "access")
+		ch <- total(tokensIssued, use.RefreshTokens, k.Alg, k.KID, "refresh")
 	}
 	stopped := 0.
 	if !schedule.Stopped.IsZero() {
@@ -54,10 +54,6 @@ func (s signing) Collect(ch chan<- prometheus.Metric) {
 	if next := nextChange(keys, policy, schedule.Now); !next.IsZero() {
 		ch <- reading(keysNext, next.Sub(schedule.Now).Seconds())
 	}
-}
-
-func counted(tokens uint64, k keystore.Info, kind string) prometheus.Metric {
-	return prometheus.MustNewConstMetric(tokensIssued, prometheus.CounterValue, float64(tokens), k.Alg, k.KID, kind)
 }
 
 // nextChange is the next planned instant of the keys, zero if there is none.

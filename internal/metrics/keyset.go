@@ -74,7 +74,7 @@ func short(etag string) string {
 	return text[:min(len(text), 8)]
 }
 
-var consumersDesc = gauge("signet_jwks_consumers",
+var consumersDesc = described("signet_jwks_consumers",
 	"Consumers that fetched the key set within a day, by whether the version they fetched last is the current one. What they call themselves is not proved.", "version")
 
 // keySet tells who has the current version of the key set.

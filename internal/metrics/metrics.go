@@ -64,6 +64,7 @@ type Sources struct {
 	Tokens    Tokens
 	Consumers Consumers
 	Database  Database
+	Audit     Audit
 }
 
 // Metrics are those of one process: safe for concurrent use.
@@ -96,7 +97,7 @@ func (m *Metrics) Register(more ...prometheus.Collector) { m.registry.MustRegist
 
 // Watch lets scrapes read the sources. It is called once.
 func (m *Metrics) Watch(s Sources) {
-	m.Register(accounts{s.Users}, pool{s.Users}, database{s.Database}, signing{s.Keys, s.Tokens},
+	m.Register(accounts{s.Users}, pool{s.Users}, database{s.Database}, records{s.Audit}, signing{s.Keys, s.Tokens},
 		keySet{keys: s.Keys, consumers: s.Consumers, fetches: m.fetches})
 }
 
@@ -120,12 +121,17 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return mux
 }
 
-// gauge describes a metric that is read at a scrape.
-func gauge(name, help string, labels ...string) *prometheus.Desc {
+// described is a metric that is read at a scrape.
+func described(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// reading is one value of a metric.
+// reading is the value of a gauge.
 func reading(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+}
+
+// total is the value of a counter.
+func total(desc *prometheus.Desc, value uint64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
 }

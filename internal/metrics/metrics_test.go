@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"signet/internal/audit"
 	"signet/internal/consumers"
 	"signet/internal/event"
 	"signet/internal/metrics"
@@ -41,6 +42,9 @@ func (f *fake) Usage(context.Context) (int64, int64, error)       { return 1000,
 func (f *fake) Pool() users.Pool {
 	return users.Pool{Running: 2, Slots: 2, Waiting: 3, Queue: 64}
 }
+func (f *fake) Stats() audit.Stats {
+	return audit.Stats{Records: 9, Failures: 2, Unrecorded: 1, Failing: f.broken != nil}
+}
 func (f *fake) Keys() []keystore.Info       { return f.keys }
 func (f *fake) Schedule() keystore.Schedule { return f.schedule }
 func (f *fake) Policy() keystore.Policy     { return f.policy }
@@ -52,7 +56,7 @@ func (f *fake) Document(time.Time) (*jwks.Document, error) {
 
 func watch(f *fake) (*metrics.Metrics, http.Handler) {
 	m := metrics.New("1.2.3", "go1.26")
-	m.Watch(metrics.Sources{Users: f, Keys: f, Tokens: f, Consumers: f, Database: f})
+	m.Watch(metrics.Sources{Users: f, Keys: f, Tokens: f, Consumers: f, Database: f, Audit: f})
 	return m, m.Handler(slog.New(slog.DiscardHandler))
 }
 
@@ -98,6 +102,8 @@ func TestWhatIsRead(t *testing.T) {
 		"# TYPE signet_users gauge",
 		"signet_password_hash_running 2", "signet_password_hash_slots 2",
 		"signet_password_hash_queue_length 3", "signet_password_hash_queue_limit 64",
+		"signet_audit_records_total 9", "signet_audit_failures_total 2", "signet_audit_unrecorded_total 1", "signet_audit_failing 0",
+		"# TYPE signet_audit_records_total counter", "# TYPE signet_audit_failing gauge",
 		"signet_store_size_bytes 1000", "signet_store_free_bytes 10",
 		`signet_build_info{goversion="go1.26",version="1.2.3"} 1`,
 	}, nil)
@@ -109,7 +115,7 @@ func TestFailingDatabaseIsMissingAndCounted(t *testing.T) {
 	m, h := watch(&fake{kinds: map[string]int{"argon2id": 7}, broken: errors.New("the disk is gone")})
 	m.Committed(0, 3, errors.New("the disk is gone"))
 	ask(h, "GET", "/metrics")
-	expect(t, h, []string{"signet_store_commit_failures_total 1", `promhttp_metric_handler_errors_total{cause="gathering"} 1`},
+	expect(t, h, []string{"signet_store_commit_failures_total 1", "signet_audit_failing 1", `promhttp_metric_handler_errors_total{cause="gathering"} 1`},
 		[]string{"signet_users{", "signet_store_size_bytes ", "signet_store_free_bytes "})
 }
 

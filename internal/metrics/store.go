@@ -37,8 +37,8 @@ func (m *Metrics) Committed(took time.Duration, requests int, err error) {
 }
 
 var (
-	storeSize = gauge("signet_store_size_bytes", "Bytes of the database file.")
-	storeFree = gauge("signet_store_free_bytes", "Bytes of the database file that new records can take before it grows.")
+	storeSize = described("signet_store_size_bytes", "Bytes of the database file.")
+	storeFree = described("signet_store_free_bytes", "Bytes of the database file that new records can take before it grows.")
 )
 
 // database tells how large the file is.

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-var accountsDesc = gauge("signet_users",
+var accountsDesc = described("signet_users",
 	"Accounts by scheme and cost of their password hash; none is an account without a password.", "password_hash")
 
 // accounts tells how many still have a hash of another system.
@@ -42,10 +42,10 @@ func newHashes(r prometheus.Registerer) prometheus.Histogram {
 func (m *Metrics) Hashed(took time.Duration) { m.hashes.Observe(took.Seconds()) }
 
 var (
-	hashRunning = gauge("signet_password_hash_running", "Password hashes that are being computed now.")
-	hashSlots   = gauge("signet_password_hash_slots", "Password hashes that can be computed at once: one per core.")
-	hashWaiting = gauge("signet_password_hash_queue_length", "Password hashes that wait for a core.")
-	hashLimit   = gauge("signet_password_hash_queue_limit", "Password hashes that may wait; past that a login is busy (passwords.queue).")
+	hashRunning = described("signet_password_hash_running", "Password hashes that are being computed now.")
+	hashSlots   = described("signet_password_hash_slots", "Password hashes that can be computed at once: one per core.")
+	hashWaiting = described("signet_password_hash_queue_length", "Password hashes that wait for a core.")
+	hashLimit   = described("signet_password_hash_queue_limit", "Password hashes that may wait; past that a login is busy (passwords.queue).")
 )
 
 // pool tells how busy the computing of hashes is.
