@@ -26,6 +26,19 @@ func newGate(queue int) *gate {
 
 func (g *gate) setQueue(queue int) { g.queue.Store(int64(queue)) }
 
+// Pool is how busy the computing of password hashes is.
+type Pool struct {
+	// Running hashes are computed now, of Slots at once. Waiting ones wait for a slot;
+	// Queue of them may.
+	Running, Slots, Waiting, Queue int
+}
+
+// Pool returns how busy the computing of password hashes is now.
+func (d *Directory) Pool() Pool {
+	g := d.gate
+	return Pool{Running: len(g.slots), Slots: cap(g.slots), Waiting: int(g.waiting.Load()), Queue: int(g.queue.Load())}
+}
+
 // enter waits for a slot and returns how to leave it. *BusyError if the queue is
 // full, the context's error if that ends first.
 func (g *gate) enter(ctx context.Context) (leave func(), err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"signet/users/passhash"
 )
@@ -65,21 +66,28 @@ func HashKind(hash string) string {
 }
 
 // hash computes the hash of a new password when its turn has come.
-func (d *Directory) hash(ctx context.Context, password string) (string, error) {
-	leave, err := d.gate.enter(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer leave()
-	return d.params.Load().hash(password), nil
+func (d *Directory) hash(ctx context.Context, password string) (hash string, err error) {
+	err = d.inTurn(ctx, func() { hash = d.params.Load().hash(password) })
+	return hash, err
 }
 
 // matches compares password with a hash when its turn has come.
-func (d *Directory) matches(ctx context.Context, hash *passhash.Hash, password string) (bool, error) {
+func (d *Directory) matches(ctx context.Context, hash *passhash.Hash, password string) (match bool, err error) {
+	err = d.inTurn(ctx, func() { match = hash.Matches(password) })
+	return match, err
+}
+
+// inTurn computes a hash when its turn has come.
+func (d *Directory) inTurn(ctx context.Context, compute func()) error {
 	leave, err := d.gate.enter(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer leave()
-	return hash.Matches(password), nil
+	began := time.Now()
+	compute()
+	if d.hashed != nil {
+		d.hashed(time.Since(began))
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ type Directory struct {
 	now    func() time.Time
 	gate   *gate
 	decoys *decoys
+	hashed func(took time.Duration) // may be nil
 	params atomic.Pointer[Params]
 }
 
@@ -36,6 +37,8 @@ type Options struct {
 	// start to start, so that a restart does not tell accounts from other names. Nil
 	// is a random one.
 	DecoyKey []byte
+	// Hashed hears how long computing a hash took; nil tells nobody.
+	Hashed func(took time.Duration)
 }
 
 // New returns a Directory.
@@ -43,7 +46,8 @@ func New(opts Options) (*Directory, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	d := &Directory{store: opts.Store, now: opts.Now, gate: newGate(opts.Params.Queue), decoys: newDecoys(opts.DecoyKey)}
+	d := &Directory{store: opts.Store, now: opts.Now, gate: newGate(opts.Params.Queue), decoys: newDecoys(opts.DecoyKey),
+		hashed: opts.Hashed}
 	return d, d.SetParams(opts.Params)
 }
 

@@ -15,6 +15,7 @@ import (
 	"signet/internal/audit"
 	"signet/internal/control"
 	"signet/internal/event"
+	"signet/internal/metrics"
 	"signet/internal/store/boltstore"
 	"signet/internal/throttle"
 	"signet/internal/tracing"
@@ -53,6 +54,8 @@ type openOptions struct {
 	stored bool
 	// traces follows requests into the domains; nil does not.
 	traces *tracing.Provider
+	// metrics counts commits and hashes; may be nil.
+	metrics *metrics.Metrics
 }
 
 // openDomains opens the database, or makes a new one, and wires the rest over it.
@@ -60,7 +63,7 @@ func openDomains(ctx context.Context, opts openOptions) (*domains, error) {
 	if err := refuseLostDatabase(opts.config); err != nil {
 		return nil, err
 	}
-	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log})
+	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log, Committed: opts.committed()})
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +119,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if d.audit, err = openAudit(ctx, d.store, opts); err != nil {
 		return err
 	}
-	events := event.All(opts.events, d.audit)
+	events := event.All(d.audit, opts.events)
 	keys := keystore.Options{Store: d.store, Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
 	if !opts.stored {
 		policy := keyPolicy(cfg)
@@ -129,7 +132,9 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
-	if d.users, err = users.New(users.Options{Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys}); err != nil {
+	if d.users, err = users.New(users.Options{
+		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(),
+	}); err != nil {
 		return err
 	}
 	d.limits = throttle.New(throttleRules(cfg), d.now)

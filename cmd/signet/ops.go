@@ -11,7 +11,6 @@ import (
 	"signet/internal/connlimit"
 	"signet/internal/metrics"
 	"signet/internal/web"
-	"signet/users"
 )
 
 // opsServer is the listener for operators; nil is none.
@@ -36,9 +35,9 @@ func listenOps(address string) (*opsServer, error) {
 	return &opsServer{listener: l}, nil
 }
 
-func (o *opsServer) serves(directory *users.Directory, log *slog.Logger) {
+func (o *opsServer) serves(counts *metrics.Metrics, log *slog.Logger) {
 	if o != nil {
-		o.http = web.HTTPServer(metrics.Handler(directory), log)
+		o.http = web.HTTPServer(counts.Handler(log), log)
 		o.listener = connlimit.Bound(o.http, o.listener, opsConnections, log, "look for who opens them on "+o.listener.Addr().String())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"signet/internal/consumers"
 	"signet/internal/control"
 	"signet/internal/event"
+	"signet/internal/metrics"
 	"signet/internal/store/boltstore"
 	"signet/internal/tracing"
 	"signet/internal/web"
@@ -58,13 +60,15 @@ type server struct {
 	// certificates are for TLS; nil if the listener is plain
 	certificates certificates
 	ops          *opsServer // nil if there is none
+	metrics      *metrics.Metrics
 	control      *control.Server
 }
 
 // newServer takes the address first and the data directory then, so that a
 // server that cannot listen leaves nothing behind.
 func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
-	s := &server{cfg: opts.Config, log: opts.Log, level: opts.Level, fetched: consumers.New()}
+	s := &server{cfg: opts.Config, log: opts.Log, level: opts.Level, fetched: consumers.New(),
+		metrics: metrics.New(thisBuild().Version, runtime.Version())}
 	trusted, err := clientaddr.ParsePrefixes(s.cfg.Proxies.Trusted)
 	if err != nil {
 		return nil, err
@@ -81,7 +85,7 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	if err := s.open(ctx, opts); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.ops.Close())
 	}
-	s.ops.serves(s.domains.users, s.log)
+	s.watch()
 	public := web.Options{
 		URL:     s.cfg.Issuer,
 		Origins: s.cfg.Origins, RefreshCookie: s.cfg.Delivery == "cookie",
@@ -92,13 +96,14 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		Consumers:   s.fetched,
 		Ready:       s.domains.ready,
 		Unavailable: storageFailed,
+		Served:      s.metrics.Served,
 		Now:         opts.Now, Log: s.log,
 	}
 	public.Trace = opts.Traces.Requests(s.cfg.Issuer, believed(s.cfg, public.Proxies))
 	if s.cfg.Dialects.DRFJWT {
 		public.DRFJWT = s.domains.issuer
 	}
-	s.http = web.HTTPServer(web.NewHandler(public), s.log)
+	s.http = web.HTTPServer(s.metrics.InFlight(web.NewHandler(public)), s.log)
 	limit, do := publicConnections(openFiles())
 	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
 	if s.certificates != nil {
@@ -111,7 +116,8 @@ func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 	if err := makeDataDir(s.cfg.Data); err != nil {
 		return err
 	}
-	opts := openOptions{config: s.cfg, log: s.log, now: from.Now, elapsed: from.Elapsed, wait: doorTimeout, traces: from.Traces}
+	opts := openOptions{config: s.cfg, log: s.log, now: from.Now, elapsed: from.Elapsed, wait: doorTimeout,
+		events: s.metrics, metrics: s.metrics, traces: from.Traces}
 	if running, err := control.Dial(ctx, s.cfg.SocketPath()); err == nil {
 		running.Close()
 		opts.wait = pollDatabase // another server holds the database, not a command

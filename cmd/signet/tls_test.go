@@ -110,7 +110,15 @@ func isAlive(c *http.Client, base string) error {
 
 // TestTLS: HTTP/2 and HTTP/1.1 over TLS 1.2 and 1.3, and nothing older.
 func TestTLS(t *testing.T) {
-	s := serveTLS(t)
+	ops, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serveTLS(t, "SIGNET_OPS_LISTEN="+ops)
+	expires := scrape(t, ops).series["signet_tls_certificate_not_after_timestamp_seconds"]
+	if left := time.Until(time.Unix(int64(expires), 0)); left < 59*24*time.Hour || left > 60*24*time.Hour {
+		t.Errorf("/metrics says that the certificate has %s left, and it has sixty days", left)
+	}
 	mustSignet(t, "correct horse battery\n", "users", "add", "kyoko", "--password-stdin", "--data", s.data)
 	c := tlsClient(s.ca.Pool(), "")
 	if _, err := login(t.Context(), c, s.base, "kyoko", "correct horse battery"); err != nil {

@@ -143,8 +143,8 @@ func traced(t *testing.T, env ...string) *process {
 	return p
 }
 
-// ask sends a request and returns its id and its answer.
-func ask(t *testing.T, method, address string, form url.Values, header ...string) (id string, status int, body string) {
+// askTraced sends a request and returns its id and its answer.
+func askTraced(t *testing.T, method, address string, form url.Values, header ...string) (id string, status int, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -215,7 +215,7 @@ func TestTraces(t *testing.T) {
 			"url.scheme=http", "server.address="+host, "server.port="+port)
 	}
 
-	in, _, pair := ask(t, "POST", p.base+"/api/token/", kyokosLogin)
+	in, _, pair := askTraced(t, "POST", p.base+"/api/token/", kyokosLogin)
 	span, children := c.request(t, in)
 	says(t, span, "POST /api/token/", common("POST", in, "200", "http.route=/api/token/")...)
 	within(t, span, children, "check password", "store UserByName in check password", "store CreateSession")
@@ -233,31 +233,31 @@ func TestTraces(t *testing.T) {
 	if len(tokens) != 2 {
 		t.Fatalf("the login answers %s", pair)
 	}
-	again, _, _ := ask(t, "POST", p.base+"/api/token/refresh/", url.Values{"refresh": {tokens[0]}})
+	again, _, _ := askTraced(t, "POST", p.base+"/api/token/refresh/", url.Values{"refresh": {tokens[0]}})
 	span, children = c.request(t, again)
 	says(t, span, "POST /api/token/refresh/", common("POST", again, "200", "http.route=/api/token/refresh/")...)
 	within(t, span, children, "store UserByID", "store AdvanceSession")
 
-	verify, _, _ := ask(t, "POST", p.base+"/api/token/verify/", url.Values{"token": {tokens[1]}})
+	verify, _, _ := askTraced(t, "POST", p.base+"/api/token/verify/", url.Values{"token": {tokens[1]}})
 	span, children = c.request(t, verify)
 	says(t, span, "POST /api/token/verify/", common("POST", verify, "200", "http.route=/api/token/verify/")...)
 	within(t, span, children, "store UserByID", "store Session")
 
-	wrong, _, _ := ask(t, "POST", p.base+"/api/token/", url.Values{"username": {"kyoko"}, "password": {"wrong horse battery"}})
+	wrong, _, _ := askTraced(t, "POST", p.base+"/api/token/", url.Values{"username": {"kyoko"}, "password": {"wrong horse battery"}})
 	span, children = c.request(t, wrong)
 	says(t, span, "POST /api/token/", common("POST", wrong, "401", "http.route=/api/token/")...)
 	within(t, span, children, "check password", "store UserByName in check password")
 
-	missing, _, _ := ask(t, "GET", p.base+"/kyoko/"+tokens[0]+"?access_token="+tokens[1], nil)
+	missing, _, _ := askTraced(t, "GET", p.base+"/kyoko/"+tokens[0]+"?access_token="+tokens[1], nil)
 	span, children = c.request(t, missing)
 	says(t, span, "GET", common("GET", missing, "404")...)
 	within(t, span, children)
 
-	strange, _, _ := ask(t, "KYOKO", p.base+"/", nil)
+	strange, _, _ := askTraced(t, "KYOKO", p.base+"/", nil)
 	span, _ = c.request(t, strange)
 	says(t, span, "HTTP", common("_OTHER", strange, "405")...)
 
-	grant, _, _ := ask(t, "POST", p.base+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"kyoko"}, "client_secret": {"x"}})
+	grant, _, _ := askTraced(t, "POST", p.base+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"kyoko"}, "client_secret": {"x"}})
 	span, children = c.request(t, grant)
 	within(t, span, children, "store Client")
 	if span.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET {
@@ -265,9 +265,9 @@ func TestTraces(t *testing.T) {
 	}
 
 	for _, path := range []string{"/.well-known/jwks.json", "/healthz", "/readyz"} {
-		ask(t, "GET", p.base+path, nil)
+		askTraced(t, "GET", p.base+path, nil)
 	}
-	last, _, _ := ask(t, "GET", p.base+"/", nil)
+	last, _, _ := askTraced(t, "GET", p.base+"/", nil)
 	c.request(t, last)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -317,7 +317,7 @@ func TestForeignTraces(t *testing.T) {
 	for _, proxies := range []string{"", "127.0.0.1"} {
 		p := traced(t, append(env, "SIGNET_PROXIES_TRUSTED="+proxies)...)
 		for _, parent := range []string{sampled, unsampled} {
-			id, _, _ := ask(t, "GET", p.base+"/", nil, "Traceparent", parent, "Tracestate", "kyoko=eyJ")
+			id, _, _ := askTraced(t, "GET", p.base+"/", nil, "Traceparent", parent, "Tracestate", "kyoko=eyJ")
 			span, _ := c.request(t, id)
 			if hex.EncodeToString(span.TraceId) == foreignTrace || len(span.ParentSpanId) != 0 {
 				t.Errorf("proxies %q: %s is the parent of %v", proxies, parent, span)
@@ -330,7 +330,7 @@ func TestForeignTraces(t *testing.T) {
 	}
 	two, env := collect(t)
 	p := traced(t, append(env, "OTEL_TRACES_SAMPLER=parentbased_always_off")...)
-	ask(t, "GET", p.base+"/", nil, "Traceparent", sampled)
+	askTraced(t, "GET", p.base+"/", nil, "Traceparent", sampled)
 	stopped(t, p) // which sends what there is
 	if got := two.all(); len(got) != 0 {
 		t.Errorf("a stranger had traces made: %v", got)
@@ -344,13 +344,13 @@ func TestForeignTraces(t *testing.T) {
 func TestTracesOfAProxy(t *testing.T) {
 	c, env := collect(t)
 	p := traced(t, append(env, "SIGNET_PROXIES_TRUSTED=127.0.0.1", "SIGNET_PROXIES_TRACEPARENT=true", "OTEL_TRACES_SAMPLER=parentbased_always_off")...)
-	id, _, _ := ask(t, "GET", p.base+"/", nil, "Traceparent", sampled)
+	id, _, _ := askTraced(t, "GET", p.base+"/", nil, "Traceparent", sampled)
 	span, _ := c.request(t, id)
 	if hex.EncodeToString(span.TraceId) != foreignTrace || hex.EncodeToString(span.ParentSpanId) != foreignSpan || len(span.Links) != 0 {
 		t.Errorf("the proxy is not the parent: %v", span)
 	}
-	ask(t, "GET", p.base+"/", nil, "Traceparent", unsampled)
-	ask(t, "GET", p.base+"/", nil, "Traceparent", sampled, "Traceparent", sampled)
+	askTraced(t, "GET", p.base+"/", nil, "Traceparent", unsampled)
+	askTraced(t, "GET", p.base+"/", nil, "Traceparent", sampled, "Traceparent", sampled)
 	stopped(t, p)
 	if got := c.all(); len(got) != 1 {
 		t.Errorf("what the proxy did not sample was sent: %v", got)
@@ -379,7 +379,7 @@ func stopped(t *testing.T, p *process) time.Duration {
 func TestLastTracesAreSent(t *testing.T) {
 	c, env := collect(t)
 	p := traced(t, append(env, "OTEL_BSP_SCHEDULE_DELAY=600000")...)
-	ask(t, "GET", p.base+"/", nil)
+	askTraced(t, "GET", p.base+"/", nil)
 	if took := stopped(t, p); took > shutdownGrace/2 {
 		t.Errorf("the server took %v to end", took)
 	}
@@ -401,7 +401,7 @@ func TestTracesByTLS(t *testing.T) {
 	}
 	p := traced(t, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="+server.URL+"/v1/traces", "OTEL_EXPORTER_OTLP_CERTIFICATE="+file,
 		"OTEL_EXPORTER_OTLP_INSECURE=true", "OTEL_BSP_SCHEDULE_DELAY=20")
-	id, _, _ := ask(t, "GET", p.base+"/", nil)
+	id, _, _ := askTraced(t, "GET", p.base+"/", nil)
 	c.request(t, id)
 }
 
@@ -417,7 +417,7 @@ func TestTracesByGRPC(t *testing.T) {
 	t.Cleanup(server.Stop)
 	p := traced(t, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://"+l.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
 		"OTEL_BSP_SCHEDULE_DELAY=20", "OTEL_SERVICE_NAME=login")
-	id, _, _ := ask(t, "POST", p.base+"/api/token/", kyokosLogin)
+	id, _, _ := askTraced(t, "POST", p.base+"/api/token/", kyokosLogin)
 	span, children := c.request(t, id)
 	within(t, span, children, "check password", "store UserByName in check password", "store CreateSession")
 	c.mu.Lock()
@@ -459,7 +459,7 @@ func TestCollectorThatFails(t *testing.T) {
 			began := time.Now()
 			const requests = 200 // 200 s, if each waited for the collector
 			for range requests {
-				if _, status, _ := ask(t, "GET", p.base+"/", nil); status != http.StatusOK {
+				if _, status, _ := askTraced(t, "GET", p.base+"/", nil); status != http.StatusOK {
 					t.Fatalf("a request was answered with %d", status)
 				}
 			}
@@ -485,7 +485,7 @@ func TestCollectorThatFails(t *testing.T) {
 	}
 	t.Run("hangs at the end", func(t *testing.T) {
 		p := traced(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+hanging.URL) // which may take half a minute
-		ask(t, "GET", p.base+"/", nil)
+		askTraced(t, "GET", p.base+"/", nil)
 		if took := stopped(t, p); took > shutdownGrace {
 			t.Errorf("the server took %v to end", took)
 		}
@@ -527,7 +527,7 @@ func TestNoTracesNoConnection(t *testing.T) {
 				env = append(env, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+l.Addr().String())
 			}
 			p := traced(t, env...)
-			ask(t, "POST", p.base+"/api/token/", kyokosLogin)
+			askTraced(t, "POST", p.base+"/api/token/", kyokosLogin)
 			stopped(t, p)
 			if got, want := connections.Load() > 0, tt.name == "asked for"; got != want {
 				t.Errorf("%d connections", connections.Load())

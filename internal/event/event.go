@@ -77,8 +77,8 @@ type Recorder interface {
 	Ready() error
 }
 
-// All is one recorder in the place of several; nil ones are left out. All of none takes
-// everything and fails never.
+// All is one recorder in the place of several; nil ones are left out. After one that fails
+// the others are told that the event has. All of none takes everything and fails never.
 func All(recorders ...Recorder) Recorder {
 	all := several{}
 	for _, r := range recorders {
@@ -94,7 +94,10 @@ type several []Recorder
 func (s several) Record(ctx context.Context, e Event) error {
 	var failed error
 	for _, r := range s {
-		failed = errors.Join(failed, r.Record(ctx, e))
+		if err := r.Record(ctx, e); err != nil {
+			failed = errors.Join(failed, err)
+			e.Outcome, e.Cause = Failed, err
+		}
 	}
 	return failed
 }

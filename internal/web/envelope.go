@@ -24,7 +24,8 @@ type envelope struct {
 	https  bool
 	// proxies are those whose word about a client's address is taken.
 	proxies clientaddr.Proxies
-	trace   Trace // nil follows nothing
+	trace   Trace        // nil follows nothing
+	served  func(Served) // may be nil
 }
 
 func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -55,8 +56,10 @@ func (e *envelope) finish(answer *answer, r *http.Request, began time.Time) {
 	default:
 		e.panicked(answer, r, fault)
 	}
-	e.note(r, answer, time.Since(began))
+	took := time.Since(began)
+	e.note(r, answer, took)
 	answer.end(problem.RecordOf(r.Context()).Route, answer.sent())
+	e.tell(r, answer, took)
 	if answer.abandoned {
 		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
 	}

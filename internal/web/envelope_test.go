@@ -71,3 +71,21 @@ func TestGoneClientIsNoError(t *testing.T) {
 		t.Errorf("log: %s", text)
 	}
 }
+
+// TestServedHearsOfPanics: an answer that never was, or was cut off, is a server's error.
+func TestServedHearsOfPanics(t *testing.T) {
+	for what, handler := range map[string]http.HandlerFunc{
+		"before the answer": func(http.ResponseWriter, *http.Request) { panic("lost") },
+		"within the answer": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("half")); panic("lost") },
+	} {
+		told := 0
+		e := &envelope{next: handler, log: slog.New(slog.DiscardHandler), served: func(s Served) { told = s.Status }}
+		func() {
+			defer func() { recover() }()
+			e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		}()
+		if told != http.StatusInternalServerError {
+			t.Errorf("%s: told of %d", what, told)
+		}
+	}
+}

@@ -53,6 +53,8 @@ type Options struct {
 	// Ready reports why tokens could not be signed and stored now; nil means
 	// that they always can.
 	Ready func(ctx context.Context) error
+	// Served hears of each request that was answered; nil tells nobody.
+	Served func(Served)
 	// Unavailable reports whether an error is a failure of the storage: 503.
 	Unavailable func(error) bool
 	// Now is the clock; nil means time.Now.
@@ -70,7 +72,7 @@ func NewHandler(opts Options) http.Handler {
 		opts.Log = slog.Default()
 	}
 	errors := problem.Renderer{Unavailable: opts.Unavailable}
-	outer := &envelope{next: newRouter(opts, errors), errors: errors, log: opts.Log, proxies: opts.Proxies,
+	outer := &envelope{next: newRouter(opts, errors), errors: errors, log: opts.Log, proxies: opts.Proxies, served: opts.Served,
 		https: strings.HasPrefix(opts.URL, "https://"), trace: opts.Trace}
 	return outer
 }

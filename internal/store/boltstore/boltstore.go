@@ -22,6 +22,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -68,7 +69,8 @@ type Store struct {
 
 	queue chan *request
 	// commit is bbolt's Commit, except in tests of its failure.
-	commit func(*bbolt.Tx) error
+	commit    func(*bbolt.Tx) error
+	committed func(took time.Duration, requests int, err error) // may be nil
 	// pending counts the calls of write under way.
 	pending atomic.Int64
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -176,14 +177,14 @@ func failAll(batch []*request, err error) {
 // index of the request that spoiled it, or -1 and the error that all share.
 func (s *Store) attempt(batch []*request) (spoiler int, err error) {
 	if s.halted != nil {
-		return -1, s.halted
+		return -1, s.told(0, batch, s.halted)
 	}
 	if err := s.outside.check(); err != nil {
 		return -1, s.storageError("write to", err)
 	}
 	btx, err := s.begin(true)
 	if err != nil {
-		return -1, s.storageError("write to", err)
+		return -1, s.told(0, batch, s.storageError("write to", err))
 	}
 	t := &tx{Tx: btx}
 	for i, r := range batch {
@@ -196,7 +197,17 @@ func (s *Store) attempt(batch []*request) (spoiler int, err error) {
 		s.rollback(btx)
 		return -1, nil
 	}
-	return -1, s.finish(btx)
+	began := time.Now()
+	err = s.finish(btx)
+	return -1, s.told(time.Since(began), batch, err)
+}
+
+// told tells of a commit, and returns its error.
+func (s *Store) told(took time.Duration, batch []*request, err error) error {
+	if s.committed != nil {
+		s.committed(took, len(batch), err)
+	}
+	return err
 }
 
 // apply runs one request and reports whether the transaction is still good. It

@@ -59,6 +59,10 @@ type Options struct {
 	Timeout time.Duration
 	// Logger gets what goes wrong besides the error returned; may be nil.
 	Logger *slog.Logger
+	// Committed hears of each commit that changed something, how long it took with its
+	// sync, how many requests shared it, and why it failed or could not begin. It is on
+	// the path of all writes. May be nil.
+	Committed func(took time.Duration, requests int, err error)
 }
 
 // Open opens the database at path, or makes a new one if there is no file. An
@@ -185,6 +189,8 @@ func open(path string, opts Options) (*Store, error) {
 		queue:   make(chan *request, maxBatch),
 		commit:  (*bbolt.Tx).Commit,
 		outside: outside{file: file, path: path, log: opts.Logger, pageSize: uint64(db.Info().PageSize)},
+
+		committed: opts.Committed,
 	}
 	if err := guard(s.prepare); err != nil {
 		return nil, errors.Join(err, db.Close())
