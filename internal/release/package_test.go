@@ -13,6 +13,7 @@ import (
 // installed are the files of the package, but for the manual pages.
 var installed = []string{
 	"-rwxr-xr-x /usr/bin/signet",
+	"-rw-r--r-- /etc/logrotate.d/signet",
 	"-rw-r--r-- /etc/signet/signet.yaml",
 	"-rw-r--r-- /usr/lib/systemd/system/signet.service",
 	"-rw-r--r-- /usr/lib/sysusers.d/signet.conf",
@@ -59,7 +60,7 @@ func TestPackageHolds(t *testing.T) {
 		t.Errorf("%d manual pages", len(pages))
 	}
 	conffiles, _ := run(t, exec.Command("dpkg-deb", "--info", deb, "conffiles"))
-	if conffiles != "/etc/signet/signet.yaml\n" {
+	if conffiles != "/etc/logrotate.d/signet\n/etc/signet/signet.yaml\n" && conffiles != "/etc/signet/signet.yaml\n/etc/logrotate.d/signet\n" {
 		t.Errorf("conffiles: %q", conffiles)
 	}
 }
