@@ -48,6 +48,10 @@ func TestFullAuditDisk(t *testing.T) {
 	mustSignet(t, "", "users", "show", "kyoko", "--data", data)
 	d.waitLog(t, `msg="the audit log cannot be written: logins are refused until it can; make room on its disk`)
 
+	if out, _, err := signet(t, "", "doctor", "--data", data); err == nil || !strings.Contains(out, "fail     audit log    the audit log cannot be written: ") {
+		t.Errorf("signet doctor: %v\n%s", err, out)
+	}
+
 	d.step("freed")
 	d.waitLog(t, `msg="the audit log is written again"`)
 	mustSignet(t, "", "users", "enable", "kyoko", "--data", data)

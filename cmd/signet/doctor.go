@@ -89,11 +89,11 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 		SimpleJWT: cfg.Dialects.SimpleJWT, DRFJWT: cfg.Dialects.DRFJWT,
 	}
 	files := doctor.Files{
-		Data: cfg.Data, Database: cfg.DatabasePath(), SealingKey: cfg.SealKeyPath(), Socket: cfg.SocketPath(), UID: in.process.UID,
+		Data: cfg.Data, Database: cfg.DatabasePath(), SealingKey: cfg.SealKeyPath(), Audit: cfg.AuditPath(), Socket: cfg.SocketPath(), UID: in.process.UID,
 	}
 	return slices.Concat(
 		in.server(cfg), doctor.Settings(cfg.Warnings()), outside.Checks(ctx),
-		files.Checks(), in.sealingKey(), doctor.Disk(cfg.Data, cfg.DatabasePath()), doctor.OpenFiles(in.process.PID), in.signingKeys(),
+		files.Checks(), in.sealingKey(), doctor.Disk(cfg.Data, cfg.DatabasePath()), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
 	), nil
 }
 
@@ -168,6 +168,13 @@ func (in *examined) sealingKey() []doctor.Check {
 		return []doctor.Check{doctor.Failed(name, in.about.SealingKey, "restore the file before the server is restarted, or make another one while it runs: signet keys reseal")}
 	}
 	return []doctor.Check{doctor.Passed(name, "opens the private keys")}
+}
+
+func (in *examined) audit() []doctor.Check {
+	if in.err != nil {
+		return []doctor.Check{doctor.Skip("audit log", "neither a server nor the database could be asked")}
+	}
+	return doctor.Audit{Path: in.about.Audit.Path, Failing: in.about.Audit.Failing, Records: in.about.Audit.Records}.Checks()
 }
 
 func (in *examined) signingKeys() []doctor.Check {

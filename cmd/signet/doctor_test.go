@@ -110,7 +110,7 @@ func TestDoctorOnAHealthyIssuer(t *testing.T) {
 	for _, c := range healthy.checks {
 		names = append(names, c.Name)
 	}
-	want := slices.Concat([]string{"server", "settings"}, outsideChecks, []string{"files", "sealing key", "disk", "open files", "keys"})
+	want := slices.Concat([]string{"server", "settings"}, outsideChecks, []string{"files", "sealing key", "disk", "audit log", "open files", "keys"})
 	if !slices.Equal(names, want) || healthy.stderr != "" {
 		t.Errorf("checks %q, want %q; %s", names, want, healthy.stderr)
 	}

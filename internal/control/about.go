@@ -22,6 +22,16 @@ type About struct {
 	Policy keystore.Policy `json:"policy"`
 	// SealingKey is why the next start could not open the keys; empty if it could.
 	SealingKey string `json:"sealing_key,omitempty"`
+	// Audit is how the audit log stands.
+	Audit AuditState `json:"audit,omitzero"`
+}
+
+// AuditState is how the audit log stands.
+type AuditState struct {
+	Path    string `json:"path"`
+	Records uint64 `json:"records"`
+	// Failing is why it cannot be written; empty if it can.
+	Failing string `json:"failing,omitempty"`
 }
 
 func (o *Operator) about(context.Context, struct{}) (About, error) {
@@ -31,6 +41,12 @@ func (o *Operator) about(context.Context, struct{}) (About, error) {
 	}
 	if err := o.Keys.CheckSealingKey(); err != nil {
 		a.SealingKey = err.Error()
+	}
+	if o.Audit != nil {
+		a.Audit = AuditState{Path: o.Audit.Path(), Records: o.Audit.Head().Seq}
+		if err := o.Audit.Ready(); err != nil {
+			a.Audit.Failing = err.Error()
+		}
 	}
 	return a, nil
 }

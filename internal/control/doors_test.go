@@ -263,7 +263,7 @@ var doorCases = []doorCase{
 		return struct{}{}
 	}, want: `{"running":true,"since":"2026-03-01T12:00:00Z","build":"1.2.3","issuer":"https://login.example.test",` +
 		`"policy":{"algorithms":["ES256","ES384"],"rsa_bits":0,"rotate_every":7776000000000000,"publish_ahead":86400000000000,"jwks_max_age":300000000000,` +
-		`"access_lifetime":300000000000,"refresh_lifetime":86400000000000}}`},
+		`"access_lifetime":300000000000,"refresh_lifetime":86400000000000},"audit":{"path":"AUDITFILE","records":0}}`},
 
 	{name: "list", ask: ask(ListKeys), in: struct{}{}, want: `{"keys":[` + activeES256 + `,` + activeES384 + `],"now":"2026-03-01T12:00:00Z"}`},
 	{name: "show", ask: ask(ShowKey), prepare: activeKey(func(kid string) any { return KeyID{kid} }), want: strings.TrimSuffix(activeES256, "}") +

@@ -11,7 +11,7 @@ import (
 // Files are those of the deployment.
 type Files struct {
 	// Data is the directory; the others are paths of files.
-	Data, Database, SealingKey, Socket string
+	Data, Database, SealingKey, Audit, Socket string
 	// UID is the user that the server runs as; less than zero if none runs.
 	UID int
 }
@@ -32,9 +32,11 @@ func (f Files) Checks() []Check {
 	}
 	f.check(r, f.Data, 0o077, 0o700)
 	f.check(r, f.Database, 0o077, 0o600)
-	f.check(r, f.SealingKey, 0o037, 0o600) // the group may read: a mounted secret does not let it be otherwise
-	if _, err := os.Lstat(f.Socket); err == nil {
-		f.check(r, f.Socket, 0o077, 0o600)
+	f.check(r, f.SealingKey, 0o037, 0o600)                                                 // the group may read: a mounted secret does not let it be otherwise
+	for path, forbidden := range map[string]fs.FileMode{f.Audit: 0o037, f.Socket: 0o077} { // what ships logs may be of the group
+		if _, err := os.Lstat(path); err == nil {
+			f.check(r, path, forbidden, 0o600)
+		}
 	}
 	return r.orOK("modes and owners in %s are right", f.Data)
 }

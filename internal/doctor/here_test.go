@@ -20,8 +20,8 @@ func laidOut(t *testing.T) Files {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, os.Mkdir(dir, 0o700))
-	f := Files{Data: dir, Database: filepath.Join(dir, "signet.db"), SealingKey: filepath.Join(dir, "seal.key"), Socket: filepath.Join(dir, "control.sock"), UID: -1}
-	for _, path := range []string{f.Database, f.SealingKey, f.Socket} {
+	f := Files{Data: dir, Database: filepath.Join(dir, "signet.db"), SealingKey: filepath.Join(dir, "seal.key"), Audit: filepath.Join(dir, "audit.log"), Socket: filepath.Join(dir, "control.sock"), UID: -1}
+	for _, path := range []string{f.Database, f.SealingKey, f.Audit, f.Socket} {
 		must(t, os.WriteFile(path, nil, 0o600))
 	}
 	return f
@@ -40,6 +40,9 @@ func TestFiles(t *testing.T) {
 		{"a sealing key that is mounted", func(t *testing.T, f *Files) { must(t, os.Chmod(f.SealingKey, 0o440)) }, nil},
 		{"a sealing key that the group may change", func(t *testing.T, f *Files) { must(t, os.Chmod(f.SealingKey, 0o660)) }, []finding{{"files", Fail, "seal.key (mode 0660)", "chmod 600 "}}},
 		{"a socket that all may use", func(t *testing.T, f *Files) { must(t, os.Chmod(f.Socket, 0o666)) }, []finding{{"files", Fail, "control.sock (mode 0666)", "chmod 600 "}}},
+		{"an audit log that all may read", func(t *testing.T, f *Files) { must(t, os.Chmod(f.Audit, 0o644)) }, []finding{{"files", Fail, "audit.log (mode 0644)", "chmod 600 "}}},
+		{"an audit log that the group may read", func(t *testing.T, f *Files) { must(t, os.Chmod(f.Audit, 0o640)) }, nil},
+		{"no audit log yet", func(t *testing.T, f *Files) { must(t, os.Remove(f.Audit)) }, nil},
 		{"no socket", func(t *testing.T, f *Files) { must(t, os.Remove(f.Socket)) }, nil},
 		{"no sealing key", func(t *testing.T, f *Files) { must(t, os.Remove(f.SealingKey)) }, []finding{{"files", Fail, "seal.key: no such file", "restore"}}},
 		{"no database", func(t *testing.T, f *Files) { must(t, os.Remove(f.Database)) }, []finding{{"files", Fail, "signet.db: no such file", "restore"}}},
@@ -56,6 +59,12 @@ func TestFiles(t *testing.T) {
 			wantOnly(t, f.Checks(), c.want...)
 		})
 	}
+}
+
+func TestAuditLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	wantOnly(t, Audit{Path: path, Records: 17}.Checks(), finding{"audit log", OK, "17 records", ""})
+	wantOnly(t, Audit{Path: path, Failing: "no space left"}.Checks(), finding{"audit log", Fail, "no space left", "make room on its disk"})
 }
 
 func TestOwners(t *testing.T) {
