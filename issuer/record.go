@@ -32,6 +32,8 @@ var outcomes = []struct {
 	{ErrInvalid, event.Invalid},
 	{ErrWrongType, event.Invalid},
 	{ErrOtherClient, event.Invalid},
+	{ErrAudience, event.Refused},
+	{ErrTypes, event.Refused},
 }
 
 func outcome(err error) event.Outcome {

@@ -124,7 +124,7 @@ func TestTokensOfClientsAreTold(t *testing.T) {
 	a.Audience = nil
 	_, _, err = f.Issue(t.Context(), a)
 	wantErr(t, "no audience", err, issuer.ErrAudience)
-	told.Outcome = event.Failed
+	told.Outcome = event.Refused
 	wantEvents(t, "no audience", r, told)
 }
 

@@ -39,7 +39,7 @@ type Outcome string
 // The outcomes.
 const (
 	Done      Outcome = "done"
-	Refused   Outcome = "refused"   // the credentials were wrong, or the change was not allowed
+	Refused   Outcome = "refused"   // wrong credentials, or more than is allowed
 	Throttled Outcome = "throttled" // too many failures before
 	Busy      Outcome = "busy"      // no core was free
 	Invalid   Outcome = "invalid"   // not a token of this issuer, or none for this place

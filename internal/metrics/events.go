@@ -19,7 +19,7 @@ const canceled event.Outcome = "canceled"
 var (
 	loginOutcomes   = []event.Outcome{event.Done, event.Refused, event.Throttled, event.Busy, event.Failed, canceled}
 	refreshOutcomes = []event.Outcome{event.Done, event.Invalid, event.Expired, event.Inactive, event.Ended, event.Reused, event.Failed, canceled}
-	tokenOutcomes   = []event.Outcome{event.Done, event.Inactive, event.Failed, canceled}
+	tokenOutcomes   = []event.Outcome{event.Done, event.Refused, event.Inactive, event.Failed, canceled}
 )
 
 // grants are short names of the grant types by which clients get tokens.
