@@ -183,10 +183,10 @@ type opening func(p *Policy, u users.User, now time.Time) (Session, Tokens, erro
 
 // login proves the user, opens a session, and puts on record how that went.
 func (i *Issuer) login(ctx context.Context, a Attempt, open opening) (Tokens, error) {
-	if err := i.events.Ready(); err != nil {
-		return Tokens{}, err
-	}
 	e := event.Event{Kind: event.Login, Client: a.Client}
+	if err := i.events.Ready(); err != nil {
+		return Tokens{}, i.recorded(ctx, e, err)
+	}
 	tokens, err := i.open(ctx, a, open, &e)
 	if err := i.recorded(ctx, e, err); err != nil {
 		return Tokens{}, err

@@ -177,7 +177,8 @@ func TestNoLoginBeginsUnrecorded(t *testing.T) {
 			t.Errorf("%v, %v; want %v", got, err, unwritten)
 		}
 	}
-	wantEvents(t, "before anything is done", r)
+	failed := event.Event{Kind: event.Login, Outcome: event.Failed, Client: issuer.FirstParty}
+	wantEvents(t, "before anything is done", r, failed, failed)
 	f.wantSessions(t, 1)
 	f.refresh(t, tokens.Refresh)
 }

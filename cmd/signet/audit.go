@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -21,13 +22,15 @@ func auditVerifyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [FILE...]",
 		Short: "Check that no record was changed or cut out",
-		Long: `Check that each record of the audit log follows the one before, and that the last one
-the issuer wrote is there. Of files that were moved away, name all, the oldest first.
-Without the issuer's database, or for older files alone, what was cut off at the end
-does not show.
+		Long: `Check that each record of the audit log follows the one before, that the file begins
+where the issuer began it, and that the last record that the issuer wrote is there.
+Of files that were moved away, name all, the oldest first. Without the issuer's
+database, what was cut off at either end does not show.
 
 The head that is printed stands for all records up to it: keep it somewhere else, and
 nobody can write another history.`,
+		Example: `  signet audit verify
+  signet audit verify audit.log.2 audit.log.1 signet-data/audit.log`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			log, err := do(cmd.Context(), a, control.ShowAudit, struct{}{})
 			if err != nil && len(files) == 0 {
@@ -36,12 +39,15 @@ nobody can write another history.`,
 			if len(files) == 0 {
 				files = []string{log.Path}
 			}
-			checked, verr := verifyAudit(cmd.Context(), files, log.Head)
-			checked.Files, checked.Compared = files, err == nil
-			if verr != nil {
-				return verr
+			report, faulty := verifyAudit(cmd.Context(), files, log.Mark)
+			checked := verifiedAudit{Files: files, Compared: err == nil, Report: report}
+			switch {
+			case faulty == nil:
+				return a.print(checked, checked.show)
+			case report.Fault != nil && a.output == "json": // the fault is in it
+				return errors.Join(a.print(checked, nil), faulty)
 			}
-			return a.print(checked, checked.show)
+			return faulty
 		},
 	}
 }
@@ -55,25 +61,35 @@ type verifiedAudit struct {
 }
 
 // verifyAudit reads the files in the order given.
-func verifyAudit(ctx context.Context, files []string, mark audit.Head) (verifiedAudit, error) {
+func verifyAudit(ctx context.Context, files []string, mark audit.Mark) (audit.Report, error) {
 	var sources []audit.Source
 	for _, path := range files {
 		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return audit.Report{}, hintedError{fmt.Errorf("there is no audit log at %s", path),
+				"signet audit verify FILE  # where it was moved to; if nobody moved it, it was removed"}
+		}
 		if err != nil {
-			return verifiedAudit{}, err
+			return audit.Report{}, err
 		}
 		defer f.Close()
 		sources = append(sources, audit.Source{Name: path, Reader: interruptible{ctx, f}})
 	}
 	report, err := audit.Verify(sources, mark)
-	var fault *audit.Fault
-	switch {
-	case errors.As(err, &fault) && fault.Missing:
-		err = hintedError{err, "signet audit verify OLDER-FILE... " + files[0] + "  # if records were moved away, name those files too, the oldest first"}
-	case errors.As(err, &fault):
-		err = hintedError{err, "keep the file as it is, and compare it with a copy; records before that place are as they were written"}
+	if report.Fault != nil {
+		err = hintedError{err, faultHint(report.Fault, files)}
 	}
-	return verifiedAudit{Report: report}, err
+	return report, err
+}
+
+func faultHint(f *audit.Fault, files []string) string {
+	switch {
+	case f.Missing && f.Older:
+		return "signet audit verify OLDER-FILE " + files[0] + "  # if they were moved away; if not, they were cut out"
+	case f.Missing:
+		return "signet audit verify " + files[len(files)-1] + " NEWER-FILE  # if there is one; if not, they were cut off"
+	}
+	return "keep the file as it is, and compare it with a copy from elsewhere"
 }
 
 // interruptible ends a long read with its context.
@@ -90,18 +106,22 @@ func (r interruptible) Read(p []byte) (int, error) {
 }
 
 func (v verifiedAudit) show(w io.Writer) {
-	if v.Last == 0 {
+	switch {
+	case v.Last == 0:
 		fmt.Fprintln(w, "the audit log holds no record yet")
 		return
-	}
-	fmt.Fprintf(w, "records %d to %d follow each other, from %s to %s\n", v.First, v.Last, clock(v.From), clock(v.To))
-	switch {
-	case v.Marked:
-		fmt.Fprintln(w, "the end is as the issuer knows it")
-	case v.Compared:
-		fmt.Fprintln(w, "the issuer's own mark is of an earlier record, before these files")
+	case v.First == v.Last:
+		fmt.Fprintf(w, "record %d, of %s\n", v.First, clock(v.From))
 	default:
-		fmt.Fprintln(w, "not compared with the issuer: whether records were cut off at the end is not known")
+		fmt.Fprintf(w, "records %d to %d follow each other, from %s to %s\n", v.First, v.Last, clock(v.From), clock(v.To))
+	}
+	if v.First > 1 {
+		fmt.Fprintf(w, "the %d before are not in what was named\n", v.First-1)
+	}
+	if v.Compared {
+		fmt.Fprintln(w, "the end is as the issuer knows it")
+	} else {
+		fmt.Fprintln(w, "not compared with the issuer: whether records were cut off at either end is not known")
 	}
 	fmt.Fprintf(w, "head    record %d, %s\n", v.Head.Seq, v.Head.Hash)
 }

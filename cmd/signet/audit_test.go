@@ -22,7 +22,11 @@ import (
 // record; and once there is room, what happened meanwhile is in the log, which is whole.
 func TestFullAuditDisk(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	d := serveOnSmallDisk(t, "64k", "SIGNET_DATA="+data, "SIGNET_AUDIT_FILE=%DISK/audit.log")
+	ops, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := serveOnSmallDisk(t, "64k", "SIGNET_DATA="+data, "SIGNET_OPS_LISTEN="+ops, "SIGNET_AUDIT_FILE=%DISK/audit.log")
 	mustSignet(t, "correct horse battery\n", "users", "add", "kyoko", "--password-stdin", "--data", data)
 	tokens, err := login(t.Context(), client, d.base, "kyoko", "correct horse battery")
 	if err != nil {
@@ -48,6 +52,13 @@ func TestFullAuditDisk(t *testing.T) {
 	mustSignet(t, "", "users", "show", "kyoko", "--data", data)
 	d.waitLog(t, `msg="the audit log cannot be written: logins are refused until it can; make room on its disk`)
 
+	before := scrape(t, ops).series[`signet_logins_total{outcome="failed"}`]
+	for range 3 {
+		login(t.Context(), client, d.base, "kyoko", "correct horse battery")
+	}
+	if after := scrape(t, ops).series[`signet_logins_total{outcome="failed"}`]; after != before+3 {
+		t.Errorf("three logins that are refused count as %v", after-before)
+	}
 	if out, _, err := signet(t, "", "doctor", "--data", data); err == nil || !strings.Contains(out, "fail     audit log    the audit log cannot be written: ") {
 		t.Errorf("signet doctor: %v\n%s", err, out)
 	}

@@ -3,8 +3,8 @@
 //
 // Start at [Log], which is an event.Recorder, and at [Verify], which reads such a file
 // back. A changed line no longer has the hash that the next one names; a cut in the
-// middle shows as a gap; a cut at the end, against the mark that the database keeps
-// ([Marks]). Whoever can write both the file and the database can write another
+// middle shows as a gap; a cut at either end, against the mark that the database keeps
+// ([Mark]). Whoever can write both the file and the database can write another
 // history: the head that [Verify] returns is small enough to be kept elsewhere.
 //
 // The package refuses to lose what it was told: while the file cannot be written,
@@ -83,6 +83,14 @@ func (h *Hash) UnmarshalText(text []byte) error {
 type Head struct {
 	Seq  uint64 `json:"seq"`
 	Hash Hash   `json:"sha256"`
+}
+
+// Mark is what a store keeps of a log: by it a cut at either end of the file shows.
+type Mark struct {
+	// Start is the head before the first record of the file that is written now.
+	Start Head `json:"start"`
+	// Head is the last record.
+	Head Head `json:"head"`
 }
 
 // append writes the record as the line after head, and returns the head that it makes.

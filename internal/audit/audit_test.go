@@ -23,21 +23,21 @@ import (
 // marks is the database's side, in memory.
 type marks struct {
 	mu   sync.Mutex
-	head audit.Head
+	mark audit.Mark
 	err  error
 }
 
-func (m *marks) AuditHead(context.Context) (audit.Head, error) {
+func (m *marks) AuditMark(context.Context) (audit.Mark, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.head, m.err
+	return m.mark, m.err
 }
 
-func (m *marks) SetAuditHead(_ context.Context, h audit.Head) error {
+func (m *marks) SetAuditMark(_ context.Context, mark audit.Mark) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err == nil {
-		m.head = h
+		m.mark = mark
 	}
 	return m.err
 }
@@ -82,7 +82,7 @@ func (f *fixture) verify(t testing.TB) (audit.Report, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return audit.Verify([]audit.Source{{Name: "audit.log", Reader: bytes.NewReader(text)}}, f.marks.head)
+	return audit.Verify([]audit.Source{{Name: "audit.log", Reader: bytes.NewReader(text)}}, f.marks.mark)
 }
 
 // lines are the records of the file.
@@ -205,6 +205,7 @@ func TestEveryChangeShows(t *testing.T) {
 		"a changed record":       {lines[0] + lines[1] + forged + lines[3] + lines[4], "audit.log:4: record 4 does not follow record 3 as that stands: one of the two was changed"},
 		"a changed first record": {strings.Replace(lines[0], "user0", "x", 1) + strings.Join(lines[1:], ""), "audit.log:2: record 2 does not follow record 1 as that stands: one of the two was changed"},
 		"a changed last record":  {strings.Join(lines[:4], "") + strings.Replace(lines[4], "user4", "x", 1), "audit.log:5: record 5 is not the one that signet wrote: it or records before it were changed"},
+		"a cut at the front":     {lines[1] + lines[2] + lines[3] + lines[4], "audit.log:1: record 1 is missing at the beginning"},
 		"a cut in the middle":    {lines[0] + lines[1] + lines[4], "audit.log:3: records 3 to 4 are missing before record 5"},
 		"a cut at the end":       {lines[0] + lines[1] + lines[2] + lines[3], "audit.log: record 5 is missing at the end"},
 		"all of it cut off":      {"", "audit.log: records 1 to 5 are missing at the end"},
@@ -216,7 +217,7 @@ func TestEveryChangeShows(t *testing.T) {
 		"another beginning":      {strings.Replace(lines[0], `"prev":"A`, `"prev":"B`, 1), "audit.log:1: record 1 says that another came before it: it was changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := audit.Verify([]audit.Source{{Name: "audit.log", Reader: strings.NewReader(c.text)}}, f.marks.head)
+			_, err := audit.Verify([]audit.Source{{Name: "audit.log", Reader: strings.NewReader(c.text)}}, f.marks.mark)
 			var fault *audit.Fault
 			if !errors.As(err, &fault) || err.Error() != c.problem {
 				t.Errorf("%v, want %s", err, c.problem)
@@ -236,7 +237,7 @@ func TestRewrittenHistory(t *testing.T) {
 	if err := errors.Join(f.Close(), other.Close()); err != nil {
 		t.Fatal(err)
 	}
-	other.marks.head = f.marks.head
+	other.marks.mark = f.marks.mark
 	_, err := other.verify(t)
 	if want := "audit.log:2: record 2 is not the one that signet wrote: it or records before it were changed"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
@@ -273,13 +274,62 @@ func TestMovedAway(t *testing.T) {
 		for i, text := range files {
 			sources = append(sources, audit.Source{Name: fmt.Sprint("file", i), Reader: bytes.NewReader(text)})
 		}
-		return audit.Verify(sources, f.marks.head)
+		return audit.Verify(sources, f.marks.mark)
 	}
 	if report, err = read(first, second); err != nil || report.First != 1 || report.Last != 3 {
 		t.Errorf("both files: %+v, %v", report, err)
 	}
 	if _, err = read(second, first); err == nil || !strings.Contains(err.Error(), "wrong order") {
 		t.Errorf("the files in the wrong order: %v", err)
+	}
+}
+
+// TestRemovedWhileWritten: a new file begins, loudly, and nothing more is lost.
+func TestRemovedWhileWritten(t *testing.T) {
+	f := newFixture(t)
+	f.record(t, login("a"), login("b"))
+	if err := os.Remove(f.path); err != nil {
+		t.Fatal(err)
+	}
+	f.record(t, login("c"))
+	if !strings.Contains(f.said.String(), "level=ERROR msg=\"the file of the audit log was removed or emptied while it was written") {
+		t.Errorf("the log does not say so: %s", f.said)
+	}
+	if got := f.lines(t); len(got) != 1 || got[0].Seq != 3 || got[0].Subject != "c" {
+		t.Errorf("the new file has %+v", got)
+	}
+}
+
+// TestRemovedBeforeAStart: that is said, and a cut at the front of the new file shows.
+func TestRemovedBeforeAStart(t *testing.T) {
+	f := newFixture(t)
+	f.record(t, login("a"), login("b"))
+	if err := errors.Join(f.Close(), os.Remove(f.path)); err != nil {
+		t.Fatal(err)
+	}
+	f.open(t)
+	if !strings.Contains(f.said.String(), "level=WARN msg=\"there was no audit log at its path") {
+		t.Errorf("the log does not say so: %s", f.said)
+	}
+	f.record(t, login("c"), login("d"))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := f.verify(t); err != nil || report.First != 3 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	text, _ := os.ReadFile(f.path)
+	first, rest, _ := bytes.Cut(text, []byte("\n"))
+	for problem, text := range map[string][]byte{
+		"audit.log:1: record 3 is missing at the beginning":                                         rest,
+		"audit.log:1: record 3 does not follow the one that signet wrote before it: it was changed": append(bytes.Replace(first, []byte(`"prev":"`), []byte(`"prev":"x`), 1), '\n'),
+	} {
+		if err := os.WriteFile(f.path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if report, err := f.verify(t); err == nil || err.Error() != problem || report.Fault == nil {
+			t.Errorf("%v, want %s", err, problem)
+		}
 	}
 }
 
@@ -312,7 +362,7 @@ func TestCrash(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f.marks.head = audit.Head{}
+	f.marks.mark = audit.Mark{}
 	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -382,6 +432,14 @@ func TestUnwritten(t *testing.T) {
 	}
 	if err := f.Ready(); !errors.Is(err, audit.ErrUnwritten) {
 		t.Errorf("it is ready: %v", err)
+	}
+	before := f.Stats().Failures
+	failed := event.Event{Kind: event.Login, Outcome: event.Failed, Cause: audit.ErrUnwritten}
+	if err := f.Record(t.Context(), failed); !errors.Is(err, audit.ErrUnwritten) || f.Stats().Unrecorded != 1 {
+		t.Errorf("a login that is refused for it: %v, %+v", err, f.Stats())
+	}
+	if after := f.Stats().Failures; after > before+1 { // one by the ticker
+		t.Errorf("it tried to write %d times", after-before)
 	}
 	if s := f.Stats(); !s.Failing || s.Failures == 0 || s.Records != 1 {
 		t.Errorf("%+v", s)
@@ -471,8 +529,8 @@ func TestTheMarkFollows(t *testing.T) {
 		m.mu.Unlock()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if head, _ := m.AuditHead(t.Context()); head != log.Head() || head.Seq != 1 {
-			t.Errorf("the mark is %v, want %v", head, log.Head())
+		if mark, _ := m.AuditMark(t.Context()); mark != log.Mark() || mark.Head.Seq != 1 {
+			t.Errorf("the mark is %v, want %v", mark, log.Mark())
 		}
 	})
 }
@@ -485,7 +543,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte(`{"seq":1,"prev":""}` + "\n" + `{"seq":18446744073709551615}` + "\n"))
 	f.Add([]byte("\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		report, err := audit.Verify([]audit.Source{{Name: "f", Reader: bytes.NewReader(text)}}, audit.Head{Seq: 3})
+		report, err := audit.Verify([]audit.Source{{Name: "f", Reader: bytes.NewReader(text)}}, audit.Mark{Head: audit.Head{Seq: 3}})
 		var fault *audit.Fault
 		if err != nil && !errors.As(err, &fault) {
 			t.Errorf("%v is no fault", err)

@@ -30,12 +30,12 @@ const (
 // answerLimit is how long a record may take to reach the disk.
 const answerLimit = 10 * time.Second
 
-// Marks keeps the head of the log outside of its file: a store. The mark follows the
+// Marks keeps the mark of the log outside of its file: a store. The mark follows the
 // file within a second, and at Close.
 type Marks interface {
-	// AuditHead returns the head that was stored last, or the zero one.
-	AuditHead(ctx context.Context) (Head, error)
-	SetAuditHead(ctx context.Context, h Head) error
+	// AuditMark returns the mark that was stored last, or the zero one.
+	AuditMark(ctx context.Context) (Mark, error)
+	SetAuditMark(ctx context.Context, m Mark) error
 }
 
 // Options are the settings of Open.
@@ -62,11 +62,12 @@ type Log struct {
 	unrecorded atomic.Uint64 // and since Open
 	failures   atomic.Uint64
 	failing    atomic.Pointer[error] // why the last try to write failed; nil if it did not
-	head       atomic.Pointer[Head]  // of what is on the disk
+	stands     atomic.Pointer[Mark]  // of what is on the disk
 
 	queue  chan *entry
 	reopen chan chan error
-	marked chan struct{} // there is a head that the database does not know
+	marked chan struct{} // there is a mark that the database does not know
+	saving sync.Mutex    // held while the mark is stored: an older one never comes after
 	closed chan struct{}
 	close  sync.Once
 	loops  sync.WaitGroup
@@ -98,13 +99,13 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 	if l.log == nil {
 		l.log = slog.Default()
 	}
-	mark, err := l.marks.AuditHead(ctx)
+	mark, err := l.marks.AuditMark(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the mark of the audit log: %w", err)
 	}
-	l.head.Store(&mark)
+	l.stands.Store(&mark)
 	if !opts.Lazy {
-		if err := l.open(); err != nil {
+		if err := l.open(atStart); err != nil {
 			return nil, err
 		}
 	}
@@ -117,6 +118,10 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 // that is not for the file, or one too many of those that strangers cause, is taken
 // without.
 func (l *Log) Record(ctx context.Context, e event.Event) error {
+	if err := l.Ready(); err != nil && e.Kind == event.Login && e.Outcome == event.Failed {
+		l.leaveOut(1) // refused for this, and by how many strangers is theirs to choose
+		return err
+	}
 	now := l.now()
 	if !l.admit(e, now) {
 		return nil
@@ -165,7 +170,10 @@ func (l *Log) Ready() error {
 }
 
 // Head is the last record on the disk.
-func (l *Log) Head() Head { return *l.head.Load() }
+func (l *Log) Head() Head { return l.Mark().Head }
+
+// Mark is what the store will keep of the log as it is now.
+func (l *Log) Mark() Mark { return *l.stands.Load() }
 
 // Path is that of the file.
 func (l *Log) Path() string { return l.path }

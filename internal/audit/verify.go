@@ -28,16 +28,20 @@ type Report struct {
 	Head Head `json:"head"`
 	// Marked reports that the record of the mark was found as the mark has it.
 	Marked bool `json:"marked"`
+	// Fault is where the files are not as they were written.
+	Fault *Fault `json:"fault,omitempty"`
 }
 
 // Fault is where a log is not as it was written.
 type Fault struct {
 	// File and Line are where, Line counting from 1; Line is 0 for the end of the files.
-	File    string
-	Line    int
-	Problem string
-	// Missing reports that records are not there, which may be in another file.
-	Missing bool
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Problem string `json:"problem"`
+	// Missing reports that records are not there, which may be in another file: Older or
+	// newer than these.
+	Missing bool `json:"missing,omitempty"`
+	Older   bool `json:"-"`
 }
 
 func (f *Fault) Error() string {
@@ -47,23 +51,31 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Problem)
 }
 
-// Verify reads the files of a log, the oldest first, and returns a *Fault where a record
-// does not follow the one before. With a mark, the record that it names must be there
-// unless all that are there are newer, and be the one that the mark has. The first record
-// of the files may be any: those before it may have been moved away.
-func Verify(files []Source, mark Head) (Report, error) {
+// Verify reads the files of a log, the oldest first, and returns a *Fault, which is also in
+// the report, where a record does not follow the one before. With a mark, the files begin
+// no later than the one that is written now did, and the last record is there and as the
+// mark has it. Those before them may have been moved away.
+func Verify(files []Source, mark Mark) (Report, error) {
 	v := &verifier{mark: mark}
-	for _, f := range files {
-		if err := v.read(f); err != nil {
-			return v.report, err
-		}
-		v.file = f.Name
+	err := v.all(files)
+	if fault, ok := errors.AsType[*Fault](err); ok {
+		v.report.Fault = fault
 	}
-	return v.report, v.end()
+	return v.report, err
+}
+
+func (v *verifier) all(files []Source) error {
+	for _, f := range files {
+		v.file = f.Name
+		if err := v.read(f); err != nil {
+			return err
+		}
+	}
+	return v.end()
 }
 
 type verifier struct {
-	mark   Head
+	mark   Mark
 	report Report
 	file   string
 }
@@ -99,9 +111,12 @@ func (v *verifier) follow(line []byte) *Fault {
 	switch {
 	case before.Seq == 0 && r.Seq == 1 && r.Prev != Hash{}.String():
 		return faultf("record 1 says that another came before it: it was changed")
-	case before.Seq == 0: // the files begin here
+	case before.Seq == 0:
+		if fault := v.begin(&r); fault != nil {
+			return fault
+		}
 	case r.Seq > before.Seq+1:
-		return &Fault{Missing: true, Problem: fmt.Sprintf("%s missing before record %d", missing(before.Seq+1, r.Seq-1), r.Seq)}
+		return &Fault{Missing: true, Older: true, Problem: fmt.Sprintf("%s missing before record %d", missing(before.Seq+1, r.Seq-1), r.Seq)}
 	case r.Seq <= before.Seq:
 		return faultf("record %d follows record %d: the files are in the wrong order, or records were put in", r.Seq, before.Seq)
 	case r.Prev != before.Hash.String():
@@ -115,13 +130,28 @@ func (v *verifier) follow(line []byte) *Fault {
 	return v.compare()
 }
 
+// begin looks at the first record of all: before it there is only what is in files that
+// were moved away.
+func (v *verifier) begin(r *Record) *Fault {
+	start := v.mark.Start
+	switch {
+	case v.mark.Head.Seq == 0: // no mark is known
+	case r.Seq > start.Seq+1:
+		return &Fault{Missing: true, Older: true, Problem: missing(start.Seq+1, r.Seq-1) + " missing at the beginning"}
+	case r.Seq == start.Seq+1 && r.Prev != start.Hash.String():
+		return faultf("record %d does not follow the one that signet wrote before it: it was changed", r.Seq)
+	}
+	return nil
+}
+
 // compare holds the record of the mark against it.
 func (v *verifier) compare() *Fault {
-	if v.mark.Seq == 0 || v.report.Head.Seq != v.mark.Seq {
+	mark := v.mark.Head
+	if mark.Seq == 0 || v.report.Head.Seq != mark.Seq {
 		return nil
 	}
-	if v.report.Head != v.mark {
-		return faultf("record %d is not the one that signet wrote: it or records before it were changed", v.mark.Seq)
+	if v.report.Head != mark {
+		return faultf("record %d is not the one that signet wrote: it or records before it were changed", mark.Seq)
 	}
 	v.report.Marked = true
 	return nil
@@ -129,10 +159,11 @@ func (v *verifier) compare() *Fault {
 
 // end says whether records are missing at the end.
 func (v *verifier) end() error {
-	if v.report.Last >= v.mark.Seq {
+	last := v.mark.Head.Seq
+	if v.report.Last >= last {
 		return nil
 	}
-	return &Fault{File: v.file, Missing: true, Problem: fmt.Sprintf("%s missing at the end", missing(v.report.Last+1, v.mark.Seq))}
+	return &Fault{File: v.file, Missing: true, Problem: missing(v.report.Last+1, last) + " missing at the end"}
 }
 
 func faultf(format string, args ...any) *Fault { return &Fault{Problem: fmt.Sprintf(format, args...)} }

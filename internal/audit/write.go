@@ -19,7 +19,7 @@ func (l *Log) write() {
 				l.flush(nil)
 			}
 		case done := <-l.reopen:
-			done <- l.open()
+			done <- l.open(onRequest)
 		case <-l.closed:
 			l.flush(l.gather(nil))
 			return
@@ -85,8 +85,13 @@ func (l *Log) tell(err error) {
 
 // tryWrite writes and syncs what is held. After a failure the file ends where it did.
 func (l *Log) tryWrite() error {
-	if l.file == nil || !l.file.intact() {
-		if err := l.open(); err != nil {
+	switch {
+	case l.file == nil:
+		if err := l.open(afterFailure); err != nil {
+			return err
+		}
+	case !l.file.intact():
+		if err := l.open(byItself); err != nil {
 			return err
 		}
 	}
@@ -107,13 +112,18 @@ func (l *Log) tryWrite() error {
 	}
 	l.held = nil
 	if head != l.Head() {
-		l.head.Store(&head)
-		select {
-		case l.marked <- struct{}{}:
-		default:
-		}
+		l.standsAt(Mark{Start: l.Mark().Start, Head: head})
 	}
 	return nil
+}
+
+// standsAt is the mark from now on, for the database too.
+func (l *Log) standsAt(m Mark) {
+	l.stands.Store(&m)
+	select {
+	case l.marked <- struct{}{}:
+	default:
+	}
 }
 
 // encode is what is held, as lines after the head.
@@ -130,9 +140,19 @@ func (l *Log) encode(unrecorded uint64) (text []byte, head Head, err error) {
 	return text, head, nil
 }
 
+// occasion is why a file is opened.
+type occasion int
+
+const (
+	atStart      occasion = iota
+	onRequest             // of what has moved the old one away
+	afterFailure          // to write
+	byItself              // the one that was open is gone, or not as it was left
+)
+
 // open opens the file at the path, in the place of the one that is open, and settles
 // after which record it goes on.
-func (l *Log) open() error {
+func (l *Log) open(why occasion) error {
 	if l.file != nil {
 		l.file.Close()
 		l.file = nil
@@ -144,22 +164,49 @@ func (l *Log) open() error {
 	if f.cut > 0 {
 		l.log.Warn("the audit log ended in the middle of a record, which nobody was told of; it was taken off", "file", l.path, "bytes", f.cut)
 	}
-	next := l.Head()
-	switch {
-	case found.Seq > next.Seq:
-		next = found
-	case found.Seq == 0 && next.Seq > 0:
-		l.log.Info("a new file of the audit log begins", "file", l.path, "after", next.Seq)
-	case found != next:
-		l.log.Error("the audit log does not end as it did: records were cut off or changed; look with signet audit verify",
-			"file", l.path, "ends_at", found.Seq, "expected", next.Seq)
-	}
 	l.file = f
-	l.head.Store(&next)
+	l.settle(found, why)
 	return nil
 }
 
-// mark follows the head of the file with the mark in the database.
+// settle goes on after the record that the file ends with, or after the last one that is
+// known: what is missing between them stays missing for whoever verifies.
+func (l *Log) settle(found Head, why occasion) {
+	next := l.Mark()
+	switch {
+	case found.Seq > next.Head.Seq:
+		next.Head = found
+	case found.Seq == 0 && next.Head.Seq > 0:
+		next.Start = next.Head
+		l.begins(next.Head.Seq, why)
+	case found != next.Head:
+		l.log.Error("the audit log does not end as it did: records were cut off or changed; look with signet audit verify",
+			"file", l.path, "ends_at", found.Seq, "expected", next.Head.Seq)
+	}
+	if next == l.Mark() {
+		return
+	}
+	l.standsAt(next)
+	if err := l.saveMark(); err != nil {
+		l.log.Warn("where the file of the audit log begins was not stored; it will be tried again", "error", err)
+	}
+}
+
+// begins tells of a new file. Only who moves the old one away asks for it.
+func (l *Log) begins(after uint64, why occasion) {
+	switch why {
+	case onRequest:
+		l.log.Info("a new file of the audit log begins", "file", l.path, "after", after)
+	case atStart:
+		l.log.Warn("there was no audit log at its path, and a new file begins: if nobody moved the old one away, it was removed",
+			"file", l.path, "after", after)
+	default:
+		l.log.Error("the file of the audit log was removed or emptied while it was written; a new one begins",
+			"file", l.path, "after", after)
+	}
+}
+
+// mark follows the file with the mark in the database.
 func (l *Log) mark() {
 	for {
 		select {
@@ -188,11 +235,13 @@ func (l *Log) mark() {
 const saveLimit = 10 * time.Second
 
 func (l *Log) saveMark() error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), saveLimit)
 	defer cancel()
-	kept, err := l.marks.AuditHead(ctx)
-	if head := l.Head(); err == nil && kept != head {
-		err = l.marks.SetAuditHead(ctx, head)
+	kept, err := l.marks.AuditMark(ctx)
+	if mark := l.Mark(); err == nil && kept != mark {
+		err = l.marks.SetAuditMark(ctx, mark)
 	}
 	return err
 }

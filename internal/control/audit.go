@@ -12,13 +12,13 @@ import (
 	"signet/internal/event"
 )
 
-// ShowAudit tells where the audit log is, and which record is its last.
+// ShowAudit tells where the audit log is, where its file begins and which record is its last.
 var ShowAudit = look("audit", (*Operator).showAudit)
 
 // AuditLog is where the audit log stands.
 type AuditLog struct {
 	Path string     `json:"path"`
-	Head audit.Head `json:"head"`
+	Mark audit.Mark `json:"mark"`
 }
 
 func (o *Operator) showAudit(context.Context, struct{}) (AuditLog, error) {
@@ -26,7 +26,7 @@ func (o *Operator) showAudit(context.Context, struct{}) (AuditLog, error) {
 		return AuditLog{}, errors.New("there is no audit log")
 	}
 	path, err := filepath.Abs(o.Audit.Path())
-	return AuditLog{Path: path, Head: o.Audit.Head()}, err
+	return AuditLog{Path: path, Mark: o.Audit.Mark()}, err
 }
 
 // record puts a change that was asked for on record, also one that was refused. An

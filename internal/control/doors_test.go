@@ -364,7 +364,7 @@ var doorCases = []doorCase{
 		must(t, err)
 		return TokenText{token}
 	}, want: `{"valid":false,"reason":"the session has ended"}`},
-	{name: "of a new issuer", ask: ask(ShowAudit), in: struct{}{}, want: `{"path":"AUDITFILE","head":{"seq":0,"sha256":"KID1"}}`},
+	{name: "of a new issuer", ask: ask(ShowAudit), in: struct{}{}, want: `{"path":"AUDITFILE","mark":{"start":{"seq":0,"sha256":"KID1"},"head":{"seq":0,"sha256":"KID1"}}}`},
 	{name: "without one", ask: ask(ShowAudit), prepare: func(t testing.TB, f *fixture) any {
 		f.Audit = nil
 		return struct{}{}

@@ -7,26 +7,26 @@ import (
 	"signet/internal/audit"
 )
 
-// AuditHead implements audit.Marks.
-func (s *Store) AuditHead(ctx context.Context) (h audit.Head, err error) {
+// AuditMark implements audit.Marks.
+func (s *Store) AuditMark(ctx context.Context) (m audit.Mark, err error) {
 	err = s.view(ctx, func(t *tx) error {
-		text := t.get(bucketMeta, keyAuditHead)
+		text := t.get(bucketMeta, keyAuditMark)
 		if text == nil {
 			return nil
 		}
-		if err := json.Unmarshal(text, &h); err != nil {
+		if err := json.Unmarshal(text, &m); err != nil {
 			return s.storageError("read the mark of the audit log in", err)
 		}
 		return nil
 	})
-	return h, err
+	return m, err
 }
 
-// SetAuditHead implements audit.Marks.
-func (s *Store) SetAuditHead(ctx context.Context, h audit.Head) error {
-	text, err := json.Marshal(h)
+// SetAuditMark implements audit.Marks.
+func (s *Store) SetAuditMark(ctx context.Context, m audit.Mark) error {
+	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, func(t *tx) error { return t.put(bucketMeta, keyAuditHead, text) })
+	return s.write(ctx, func(t *tx) error { return t.put(bucketMeta, keyAuditMark, text) })
 }

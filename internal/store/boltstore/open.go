@@ -49,7 +49,7 @@ var (
 	keyProbe       = []byte("probe")
 	keyRing        = []byte("ring")
 	keyDecoys      = []byte("decoys")
-	keyAuditHead   = []byte("audit")
+	keyAuditMark   = []byte("audit")
 )
 
 // Options are the settings of Open; the zero value is good.

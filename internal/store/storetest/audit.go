@@ -7,26 +7,30 @@ import (
 	"signet/internal/audit"
 )
 
-func testAuditHead(t *testing.T, s Store) {
-	if h, err := s.AuditHead(t.Context()); err != nil || h != (audit.Head{}) {
-		t.Errorf("a new store has the mark %v, %v; want the zero one", h, err)
+func testAuditMark(t *testing.T, s Store) {
+	if m, err := s.AuditMark(t.Context()); err != nil || m != (audit.Mark{}) {
+		t.Errorf("a new store has the mark %v, %v; want the zero one", m, err)
 	}
-	for _, want := range []audit.Head{{Seq: 7, Hash: audit.Hash{1, 2, 3}}, {Seq: 1 << 40, Hash: audit.Hash{255}}, {}} {
-		if err := s.SetAuditHead(t.Context(), want); err != nil {
+	for _, want := range []audit.Mark{
+		{Head: audit.Head{Seq: 7, Hash: audit.Hash{1, 2, 3}}},
+		{Start: audit.Head{Seq: 7, Hash: audit.Hash{1}}, Head: audit.Head{Seq: 1 << 40, Hash: audit.Hash{255}}},
+		{},
+	} {
+		if err := s.SetAuditMark(t.Context(), want); err != nil {
 			t.Fatal(err)
 		}
-		if h, err := s.AuditHead(t.Context()); err != nil || h != want {
-			t.Errorf("the mark is %v, %v; want %v", h, err, want)
+		if m, err := s.AuditMark(t.Context()); err != nil || m != want {
+			t.Errorf("the mark is %v, %v; want %v", m, err, want)
 		}
 	}
 }
 
-// AuditHead implements audit.Marks.
-func (f *Faulty) AuditHead(ctx context.Context) (audit.Head, error) {
-	return query(f, "AuditHead", func() (audit.Head, error) { return f.store.AuditHead(ctx) })
+// AuditMark implements audit.Marks.
+func (f *Faulty) AuditMark(ctx context.Context) (audit.Mark, error) {
+	return query(f, "AuditMark", func() (audit.Mark, error) { return f.store.AuditMark(ctx) })
 }
 
-// SetAuditHead implements audit.Marks.
-func (f *Faulty) SetAuditHead(ctx context.Context, h audit.Head) error {
-	return f.call("SetAuditHead", func() error { return f.store.SetAuditHead(ctx, h) })
+// SetAuditMark implements audit.Marks.
+func (f *Faulty) SetAuditMark(ctx context.Context, m audit.Mark) error {
+	return f.call("SetAuditMark", func() error { return f.store.SetAuditMark(ctx, m) })
 }

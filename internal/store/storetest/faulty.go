@@ -47,7 +47,7 @@ func NewFaulty(store Store) *Faulty {
 		"ListSessions", "EndSubjectSessions", "SweepSessions",
 		"CreateClient", "Client", "UpdateClient", "RemoveClient", "Clients",
 		"UseAssertion", "SweepAssertions",
-		"AuditHead", "SetAuditHead",
+		"AuditMark", "SetAuditMark",
 	} {
 		f.next[m] = nil
 	}

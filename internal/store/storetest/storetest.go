@@ -51,7 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"UserID", testUserID},
 		{"UserIDRace", testUserIDRace},
 		{"HashKinds", testHashKinds},
-		{"AuditHead", testAuditHead},
+		{"AuditMark", testAuditMark},
 
 		{"SessionRoundTrip", testSessionRoundTrip},
 		{"SessionExists", testSessionExists},
