@@ -278,7 +278,10 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"defaults", func(*Config) {}, nil},
 		{"free port", func(c *Config) { c.Listen = "127.0.0.1:0" }, nil},
-		{"https behind a proxy here", func(c *Config) { c.Issuer = "https://a.example" }, nil},
+		{"https behind a proxy here", func(c *Config) { c.Issuer, c.Proxies.Trusted = "https://a.example", []string{"127.0.0.1"} }, nil},
+		{"https behind nobody", func(c *Config) { c.Issuer = "https://a.example" }, []string{"proxies.trusted: is empty, though something in front terminates TLS"}},
+		{"operators on every address", func(c *Config) { c.OpsListen = ":9090" }, []string{"ops_listen: :9090 is reached from other machines"}},
+		{"no operators", func(c *Config) { c.OpsListen = "" }, nil},
 		{"every address, issuer of this machine", func(c *Config) {
 			c.Listen, c.BehindProxy, c.Proxies.Trusted = ":8080", []string{"10.0.0.7"}, []string{"10.0.0.7"}
 		}, []string{"issuer: http://127.0.0.1:8080 means another machine"}},
@@ -294,17 +297,20 @@ func TestWarnings(t *testing.T) {
 		{"origins for bodies", func(c *Config) { c.Origins = []string{"https://app.example.net", "http://localhost:3000"} }, nil},
 		{"plain origin", func(c *Config) { c.Origins = []string{"http://app.example.net"} }, []string{"origins: http://app.example.net is plain HTTP"}},
 		{"cookie on one site", func(c *Config) {
+			c.Proxies.Trusted = []string{"127.0.0.1"}
 			c.Issuer, c.Delivery, c.Origins = "https://login.example.com", "cookie", []string{"https://app.example.com:8443", "https://example.com"}
 		}, nil},
 		{"cookie on this machine", func(c *Config) {
 			c.Issuer, c.Listen, c.Delivery, c.Origins = "http://localhost", "127.0.0.1:80", "cookie", []string{"http://localhost:3000"}
 		}, nil},
 		{"cookie across sites", func(c *Config) {
+			c.Proxies.Trusted = []string{"127.0.0.1"}
 			c.Issuer, c.Delivery, c.Origins = "https://login.example.com", "cookie", []string{"https://app.example.net", "https://192.0.2.1"}
 		}, []string{"origins: https://app.example.net is another site", "origins: https://192.0.2.1 is another site"}},
 		{"cookie across names of this machine", func(c *Config) { c.Delivery, c.Origins = "cookie", []string{"http://localhost:3000"} },
 			[]string{"origins: http://localhost:3000 is another site"}},
 		{"cookie across schemes", func(c *Config) {
+			c.Proxies.Trusted = []string{"127.0.0.1"}
 			c.Issuer, c.Delivery, c.Origins = "https://login.shop.localhost", "cookie", []string{"http://app.shop.localhost"}
 		}, []string{"origins: http://app.shop.localhost is another site"}},
 		{"cookie without its routes", func(c *Config) { c.Delivery, c.Dialects.SimpleJWT = "cookie", false }, []string{"delivery: cookie is for /api/token/"}},

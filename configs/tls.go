@@ -155,8 +155,9 @@ func (c *Config) warnTLS() (w []string) {
 	if len(c.BehindProxy) > 0 && isLoopback(host) {
 		w = append(w, fmt.Sprintf("behind_proxy: only this machine reaches %s, and it always may; remove the setting, or listen elsewhere", c.Listen))
 	}
-	if len(c.BehindProxy) > 0 && len(c.Proxies.Trusted) == 0 {
-		w = append(w, "behind_proxy: proxies.trusted is empty, so that all clients count as one, and the failed logins of any make the others wait; name the proxies there too")
+	proxied := len(c.BehindProxy) > 0 || strings.HasPrefix(c.Issuer, "https://") && !c.ServesTLS()
+	if proxied && len(c.Proxies.Trusted) == 0 {
+		w = append(w, "proxies.trusted: is empty, though something in front terminates TLS, so that all clients count as one, and the failed logins of any make the others wait; name the proxies there")
 	}
 	if len(c.TLS.ACMEHosts) > 0 && port != "443" {
 		w = append(w, fmt.Sprintf("tls.acme_hosts: the CA looks for its proof on port 443; pass that on to %s", c.Listen))

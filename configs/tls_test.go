@@ -115,7 +115,7 @@ func TestWarningsOfTLS(t *testing.T) {
 		{"files", withTLS, func(*Config) {}, nil},
 		{"acme", withACME, func(*Config) {}, nil},
 		{"proxy", behindProxy, func(*Config) {}, nil},
-		{"no trusted proxy", behindProxy, func(c *Config) { c.Proxies.Trusted = nil }, []string{"behind_proxy: proxies.trusted is empty, so that all clients count as one"}},
+		{"no trusted proxy", behindProxy, func(c *Config) { c.Proxies.Trusted = nil }, []string{"proxies.trusted: is empty, though something in front terminates TLS"}},
 		{"proxy on this machine", behindProxy, func(c *Config) { c.Listen = "127.0.0.1:8080" }, []string{"behind_proxy: only this machine reaches 127.0.0.1:8080"}},
 		{"acme on another port", withACME, func(c *Config) { c.Listen = ":8443" }, []string{"tls.acme_hosts: the CA looks for its proof on port 443; pass that on to :8443"}},
 		{"a CA and no names", withTLS, func(c *Config) { c.TLS.ACMECA = "ca.pem" }, []string{"tls.acme_hosts: is empty, so that no CA is asked"}},

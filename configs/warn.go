@@ -11,7 +11,7 @@ import (
 // Warnings are sentences about what is allowed and seldom meant. The defaults
 // have none.
 func (c *Config) Warnings() []string {
-	return slices.Concat(c.warnAddress(), c.warnTLS(), c.warnOrigins(), c.warnTokens(), c.warnKeys(), c.warnPasswords())
+	return slices.Concat(c.warnAddress(), c.warnOps(), c.warnTLS(), c.warnOrigins(), c.warnTokens(), c.warnKeys(), c.warnPasswords())
 }
 
 func (c *Config) warnAddress() (w []string) {
@@ -28,6 +28,14 @@ func (c *Config) warnAddress() (w []string) {
 		w = append(w, fmt.Sprintf("issuer: %s names another port than listen, %s; clients look for the keys there", c.Issuer, c.Listen))
 	}
 	return w
+}
+
+func (c *Config) warnOps() []string {
+	host, _, err := net.SplitHostPort(c.OpsListen)
+	if err != nil || isLoopback(host) {
+		return nil
+	}
+	return []string{fmt.Sprintf("ops_listen: %s is reached from other machines; /metrics asks nobody who they are, and is not encrypted: let a firewall admit Prometheus alone", c.OpsListen)}
 }
 
 func issuerPort(u *url.URL) string {

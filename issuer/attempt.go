@@ -42,7 +42,7 @@ func (i *Issuer) prove(ctx context.Context, a Attempt) (users.User, error) {
 		}
 		var wait time.Duration
 		if done, wait = i.limits.Begin(name, a.From); wait > 0 {
-			i.log.InfoContext(ctx, "login throttled", "from", a.From)
+			i.seldom.Do(func() { i.log.InfoContext(ctx, "login throttled", "from", a.From) })
 			return users.User{}, &ThrottledError{RetryAfter: wait}
 		}
 	}

@@ -22,6 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"signet/internal/event"
 	"signet/internal/throttle"
 	"signet/users"
@@ -129,6 +131,8 @@ type Issuer struct {
 	limits *throttle.Limiter
 	events event.Recorder
 	uses   keyUses
+	// seldom keeps lines that strangers can cause without end from filling the log.
+	seldom rate.Sometimes
 	now    func() time.Time
 	log    *slog.Logger
 }
@@ -136,7 +140,7 @@ type Issuer struct {
 // New returns an Issuer.
 func New(opts Options) *Issuer {
 	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, limits: opts.Throttle, now: opts.Now, log: opts.Log,
-		events: event.All(opts.Events)}
+		events: event.All(opts.Events), seldom: rate.Sometimes{First: 10, Interval: time.Second}}
 	if i.now == nil {
 		i.now = time.Now
 	}

@@ -133,7 +133,7 @@ func mayWrite(cfg *configs.Config, path string, force bool) error {
 	if !info.Mode().IsRegular() {
 		return hintedError{fmt.Errorf("%s is not a regular file", path), "signet backup ANOTHER-FILE"}
 	}
-	for _, own := range []string{cfg.DatabasePath(), cfg.SealKeyPath()} {
+	for _, own := range []string{cfg.DatabasePath(), cfg.SealKeyPath(), cfg.AuditPath(), cfg.TLS.Cert, cfg.TLS.Key, cfg.Keys.PKCS11PINFile} {
 		if theirs, err := os.Stat(own); err == nil && os.SameFile(info, theirs) {
 			return hintedError{fmt.Errorf("%s is %s of the issuer itself", path, filepath.Base(own)), "signet backup ANOTHER-FILE"}
 		}

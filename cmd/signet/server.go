@@ -244,15 +244,20 @@ func (s *server) stop() error {
 	return errors.Join(err, s.ops.Close(), s.control.Shutdown(ctx))
 }
 
+// reopenAudit is last in a reload: a disk that hangs holds up nothing else.
+func (s *server) reopenAudit(ctx context.Context, reloaded error) {
+	if err := s.domains.audit.Reopen(); err != nil {
+		s.log.Error("reload: the audit log cannot be opened anew", "error", err)
+	}
+	s.record(ctx, "reload", reloaded)
+}
+
 // reload puts in force what a running server can take and says what it cannot.
 // A configuration with a fault changes nothing.
 func (s *server) reload(ctx context.Context, load func() (*configs.Config, error)) {
 	defer s.tellReload()()
-	if err := s.domains.audit.Reopen(); err != nil {
-		s.log.Error("reload: the audit log cannot be opened anew", "error", err)
-	}
 	next, err := load()
-	s.record(ctx, "reload", err)
+	defer s.reopenAudit(ctx, err)
 	if err != nil {
 		s.log.Error("reload: the configuration has faults; nothing was changed", "error", err)
 		return

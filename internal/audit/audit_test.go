@@ -393,7 +393,7 @@ func TestFilesThatAreNotTaken(t *testing.T) {
 	if err := open(held.path); !errors.Is(err, audit.ErrInUse) {
 		t.Errorf("a log that another writes: %v, want ErrInUse", err)
 	}
-	for name, text := range map[string]string{"text": "hello\n", "long": strings.Repeat("x", 1<<20), "number": `{"seq":0}` + "\n"} {
+	for name, text := range map[string]string{"text": "hello\n", "long": strings.Repeat("x", 1<<20), "number": `{"seq":0}` + "\n", "a key": "-----BEGIN PRIVATE KEY", "JSON": `{"key":1}`} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

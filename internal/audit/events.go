@@ -4,16 +4,7 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"signet/internal/event"
-)
-
-// What strangers can cause without a password is written down at this rate, and counted
-// beyond: they shall not fill the disk. A record has some 300 bytes.
-const (
-	strangersRate  = 10 // a second
-	strangersBurst = 200
 )
 
 // maxText bounds a text of a record that is not of a fixed length, in bytes.
@@ -35,14 +26,14 @@ func written(e event.Event) (forFile, strangers bool) {
 	return true, false
 }
 
-// admit says whether the event is to be written, and counts what is not.
+// admit says whether an event that strangers cause is to be written, and counts what is
+// not.
 func (l *Log) admit(e event.Event, now time.Time) bool {
-	forFile, strangers := written(e)
-	if forFile && strangers && !l.strangers.AllowN(now, 1) {
-		l.leaveOut(1)
-		return false
+	if l.strangers.admit(e, now) {
+		return true
 	}
-	return forFile
+	l.leaveOut(1)
+	return false
 }
 
 // leaveOut counts events that are not written down; the next record says how many.
@@ -50,8 +41,6 @@ func (l *Log) leaveOut(n uint64) {
 	l.pending.Add(n)
 	l.unrecorded.Add(n)
 }
-
-func newStrangers() *rate.Limiter { return rate.NewLimiter(strangersRate, strangersBurst) }
 
 // recordOf is the record of an event. The cause of a refusal is told of commands and of
 // what the server does alone: elsewhere it may repeat what a stranger sent.

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"signet/internal/event"
 )
 
@@ -57,41 +55,54 @@ type Log struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	strangers  *rate.Limiter
+	strangers  *strangers
 	pending    atomic.Uint64 // events left out since the last record
 	unrecorded atomic.Uint64 // and since Open
 	failures   atomic.Uint64
-	failing    atomic.Pointer[error] // why the last try to write failed; nil if it did not
-	stands     atomic.Pointer[Mark]  // of what is on the disk
+	failing    atomic.Pointer[error]     // why the last try to write failed; nil if it did not
+	flushing   atomic.Pointer[time.Time] // since when the writer is at the disk; nil if it is not
+	stands     atomic.Pointer[Mark]      // of what is on the disk
 
 	queue  chan *entry
 	reopen chan chan error
 	marked chan struct{} // there is a mark that the database does not know
 	saving sync.Mutex    // held while the mark is stored: an older one never comes after
 	closed chan struct{}
+	ended  chan struct{} // the writer has
 	close  sync.Once
 	loops  sync.WaitGroup
 
+	// appendTo is file.append, except in tests of a disk that hangs.
+	appendTo func(f *file, text []byte) error
+
 	// Of the writer's goroutine alone.
-	file *file
-	held []Record
+	file   *file
+	left   *left // the file before
+	opened bool  // there was a file once
+	held   []held
 }
 
 var _ event.Recorder = (*Log)(nil)
 
+// held is a record that waits for the disk.
+type held struct {
+	Record
+	strangers bool // strangers can cause any number of them
+}
+
 // entry is a record on its way to the disk.
 type entry struct {
-	record Record
-	done   chan error
+	held
+	done chan error
 }
 
 // Open opens the log at path, or makes one, and goes on where it ended. ErrInUse and
 // ErrForeign are of a file that it must not touch.
 func Open(ctx context.Context, opts Options) (*Log, error) {
 	l := &Log{
-		path: opts.Path, marks: opts.Marks, now: opts.Now, log: opts.Log, strangers: newStrangers(),
+		path: opts.Path, marks: opts.Marks, appendTo: (*file).append, now: opts.Now, log: opts.Log, strangers: newStrangers(),
 		queue: make(chan *entry, maxQueue), reopen: make(chan chan error),
-		marked: make(chan struct{}, 1), closed: make(chan struct{}),
+		marked: make(chan struct{}, 1), closed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if l.now == nil {
 		l.now = time.Now
@@ -109,7 +120,7 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 			return nil, err
 		}
 	}
-	l.loops.Go(l.write)
+	l.loops.Go(func() { defer close(l.ended); l.write() })
 	l.loops.Go(l.mark)
 	return l, nil
 }
@@ -123,34 +134,52 @@ func (l *Log) Record(ctx context.Context, e event.Event) error {
 		return err
 	}
 	now := l.now()
-	if !l.admit(e, now) {
+	forFile, strangers := written(e)
+	if !forFile || strangers && !l.admit(e, now) {
 		return nil
 	}
-	en := &entry{record: recordOf(ctx, e, now), done: make(chan error, 1)}
+	en := &entry{held: held{recordOf(ctx, e, now), strangers}, done: make(chan error, 1)}
+	limit := time.NewTimer(l.patience(ctx))
+	defer limit.Stop()
 	select {
 	case <-l.closed:
 		return ErrClosed
 	case l.queue <- en:
-	case <-ctx.Done():
-		return ctx.Err()
+		return l.await(en, limit.C)
+	case <-limit.C:
+		l.leaveOut(1)
+		return l.hangs()
 	}
-	return l.await(en)
 }
 
-// await returns what became of a record. What has begun is waited for: the disk decides,
-// and not the one who asks. A disk that hangs counts as one that fails.
-func (l *Log) await(en *entry) error {
-	limit := time.NewTimer(answerLimit)
-	defer limit.Stop()
+// patience is how long a record may take to reach the disk: until the deadline of ctx,
+// answerLimit at most, and no time at all while the disk is known to hang. That whoever
+// asked goes away is no reason to leave it out: an attempt would leave no trace.
+func (l *Log) patience(ctx context.Context) time.Duration {
+	if began := l.flushing.Load(); began != nil && time.Since(*began) > answerLimit {
+		return 0
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(answerLimit, time.Until(deadline))
+	}
+	return answerLimit
+}
+
+// hangs reports a disk that does not answer.
+func (l *Log) hangs() error {
+	err := fmt.Errorf("%w: its disk does not answer", ErrUnwritten)
+	l.failing.CompareAndSwap(nil, &err)
+	return err
+}
+
+// await returns what became of a record.
+func (l *Log) await(en *entry, limit <-chan time.Time) error {
 	select {
 	case err := <-en.done:
 		return err
-	case <-limit.C:
-		err := fmt.Errorf("%w: its disk does not answer", ErrUnwritten)
-		l.failing.Store(&err)
-		return err
-	case <-l.closed:
-		l.loops.Wait() // the writer empties its queue before it ends
+	case <-limit:
+		return l.hangs()
+	case <-l.ended: // the writer empties its queue before that
 		select {
 		case err := <-en.done:
 			return err
@@ -178,6 +207,20 @@ func (l *Log) Mark() Mark { return *l.stands.Load() }
 // Path is that of the file.
 func (l *Log) Path() string { return l.path }
 
+// wait waits for the loops to end.
+func (l *Log) wait() error {
+	done := make(chan struct{})
+	go func() { l.loops.Wait(); close(done) }()
+	limit := time.NewTimer(l.patience(context.Background()))
+	defer limit.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-limit.C:
+		return fmt.Errorf("records that were not on the disk yet are lost: %w", l.hangs())
+	}
+}
+
 // Stats are figures of a log.
 type Stats struct {
 	// Records is the number of the last record, Failures how often the file could not be
@@ -193,24 +236,36 @@ func (l *Log) Stats() Stats {
 }
 
 // Reopen closes the file and opens the one that is at the path now: what moves logs away
-// asks for it.
+// asks for it. A disk that hangs is waited for as long as for a record.
 func (l *Log) Reopen() error {
 	done := make(chan error, 1)
+	limit := time.NewTimer(l.patience(context.Background()))
+	defer limit.Stop()
 	select {
 	case l.reopen <- done:
-		return <-done
+	case <-limit.C:
+		return l.hangs()
 	case <-l.closed:
 		return ErrClosed
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-limit.C:
+		return l.hangs()
 	}
 }
 
 // Close writes what waits, stores the mark and closes the file. An error means that
-// records are lost; without the mark, which the log says, they are there.
+// records are lost; without the mark, which the log says, they are there. A disk that
+// hangs is not waited for for longer than for a record.
 func (l *Log) Close() error {
 	err := ErrClosed
 	l.close.Do(func() {
 		close(l.closed)
-		l.loops.Wait()
+		if err = l.wait(); err != nil {
+			return
+		}
 		if err := l.saveMark(); err != nil {
 			l.log.Warn("the mark of the audit log was not stored: a cut of its last records will not show", "error", err)
 		}

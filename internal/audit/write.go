@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -42,12 +43,15 @@ func (l *Log) gather(batch []*entry) []*entry {
 // flush writes what was held and then the batch, and tells each entry how that went.
 func (l *Log) flush(batch []*entry) {
 	for _, e := range batch {
-		l.held = append(l.held, e.record)
+		l.held = append(l.held, e.held)
 	}
 	if len(l.held) == 0 && l.Ready() == nil {
 		return
 	}
+	began := time.Now()
+	l.flushing.Store(&began)
 	err := l.tryWrite()
+	l.flushing.Store(nil)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrUnwritten, err)
 		l.failures.Add(1)
@@ -59,12 +63,21 @@ func (l *Log) flush(batch []*entry) {
 	}
 }
 
-// drop forgets the newest of too many records that wait, and counts them.
+// drop forgets the newest of too many records that wait, and counts them. Those that
+// strangers cause have half of the room: operators' do not go for theirs.
 func (l *Log) drop() {
-	if over := len(l.held) - maxHeld; over > 0 {
-		l.held = l.held[:maxHeld]
-		l.leaveOut(uint64(over))
+	strangers, kept := 0, l.held[:0]
+	for _, r := range l.held {
+		if r.strangers {
+			strangers++
+		}
+		if r.strangers && strangers > maxHeld/2 || len(kept) == maxHeld {
+			l.leaveOut(1)
+			continue
+		}
+		kept = append(kept, r)
 	}
+	l.held = kept
 }
 
 // tell logs that the file cannot be written, once, and that it can again.
@@ -86,6 +99,10 @@ func (l *Log) tell(err error) {
 // tryWrite writes and syncs what is held. After a failure the file ends where it did.
 func (l *Log) tryWrite() error {
 	switch {
+	case l.file == nil && !l.opened:
+		if err := l.open(atStart); err != nil {
+			return err
+		}
 	case l.file == nil:
 		if err := l.open(afterFailure); err != nil {
 			return err
@@ -100,10 +117,10 @@ func (l *Log) tryWrite() error {
 	if err != nil {
 		return err
 	}
-	if err := l.file.append(text); err != nil {
+	if err := l.appendTo(l.file, text); err != nil {
 		// A failed sync is not repeated by the next one: the pages are written anew, to a
 		// file that is opened anew.
-		l.file.Close()
+		l.left = l.file.leave()
 		l.file = nil
 		return err
 	}
@@ -133,7 +150,7 @@ func (l *Log) encode(unrecorded uint64) (text []byte, head Head, err error) {
 		if i == 0 {
 			r.Unrecorded = unrecorded
 		}
-		if text, head, err = head.append(text, r); err != nil {
+		if text, head, err = head.append(text, r.Record); err != nil {
 			return nil, head, err
 		}
 	}
@@ -154,28 +171,29 @@ const (
 // after which record it goes on.
 func (l *Log) open(why occasion) error {
 	if l.file != nil {
-		l.file.Close()
+		l.left = l.file.leave()
 		l.file = nil
 	}
-	f, found, err := openFile(l.path)
+	f, found, err := openFile(l.path, l.left)
 	if err != nil {
 		return err
 	}
 	if f.cut > 0 {
 		l.log.Warn("the audit log ended in the middle of a record, which nobody was told of; it was taken off", "file", l.path, "bytes", f.cut)
 	}
-	l.file = f
+	l.file, l.opened = f, true
 	l.settle(found, why)
 	return nil
 }
 
-// settle goes on after the record that the file ends with, or after the last one that is
-// known: what is missing between them stays missing for whoever verifies.
+// settle goes on after the last record that is known. Only a crash leaves more in the
+// file, and those follow it. What is missing or too much otherwise stays to be seen by
+// whoever verifies.
 func (l *Log) settle(found Head, why occasion) {
 	next := l.Mark()
 	switch {
 	case found.Seq > next.Head.Seq:
-		next.Head = found
+		next = l.ahead(next, found, why)
 	case found.Seq == 0 && next.Head.Seq > 0:
 		next.Start = next.Head
 		l.begins(next.Head.Seq, why)
@@ -190,6 +208,23 @@ func (l *Log) settle(found Head, why occasion) {
 	if err := l.saveMark(); err != nil {
 		l.log.Warn("where the file of the audit log begins was not stored; it will be tried again", "error", err)
 	}
+}
+
+// ahead is the mark for a file with more records than are known. Those of a crash are
+// taken. Behind a gap, what is missing stays to be asked for.
+func (l *Log) ahead(known Mark, found Head, why occasion) Mark {
+	err := l.file.follows(known.Head)
+	switch {
+	case why == atStart && err == nil:
+		return Mark{Start: known.Start, Head: found}
+	case why == atStart && errors.Is(err, errGap):
+		l.log.Error("the audit log begins after records that this database does not know: it is an older one that was restored, or they were removed; signet audit verify with the older files tells",
+			"file", l.path, "ends_at", found.Seq, "known", known.Head.Seq)
+		return Mark{Start: known.Head, Head: found}
+	}
+	l.log.Error("the audit log holds records that signet did not write; look with signet audit verify",
+		"file", l.path, "ends_at", found.Seq, "expected", known.Head.Seq, "cause", err)
+	return known
 }
 
 // begins tells of a new file. Only who moves the old one away asks for it.

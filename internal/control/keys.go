@@ -19,6 +19,10 @@ var (
 )
 
 // What a command is about, for the log: never a key.
+func (d DryRun) dryRun() bool         { return d.DryRun }
+func (r Rotation) dryRun() bool       { return r.DryRun }
+func (r Revocation) dryRun() bool     { return r.DryRun }
+func (i KeyImport) dryRun() bool      { return i.DryRun }
 func (r Rotation) target() string     { return cmp.Or(r.Alg, "all algorithms") }
 func (r Revocation) target() string   { return r.KID }
 func (i KeyImport) target() string    { return cmp.Or(i.Alg, "the algorithm of the key") }

@@ -83,7 +83,7 @@ func define[In, Out any](name string, do func(*Operator, context.Context, In) (O
 		if counted, ok := any(out).(interface{ target() string }); ok && err == nil {
 			target = counted.target()
 		}
-		if changes {
+		if only, ok := any(in).(interface{ dryRun() bool }); changes && !(ok && only.dryRun()) {
 			err = o.record(ctx, name, target, err)
 		}
 		return out, target, err

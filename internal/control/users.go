@@ -273,6 +273,8 @@ type ImportRequest struct {
 	DryRun    bool        `json:"dry_run,omitempty"`
 }
 
+func (r ImportRequest) dryRun() bool { return r.DryRun }
+
 // Limits of an ImportRequest: so many rows, and so many bytes of them in JSON.
 const (
 	MaxImportRows  = 200

@@ -56,6 +56,10 @@ func TestRevocationIsTold(t *testing.T) {
 	if len(got) != 1 || got[0].Kind != event.Logout || got[0].Subject != f.kyoko.ID || got[0].Session == "" || got[0].Client != issuer.FirstParty {
 		t.Errorf("told %+v", got)
 	}
+	must(t, f.Revoke(t.Context(), own, tokens.Refresh))
+	if got := r.Take(); len(got) != 0 {
+		t.Errorf("a token whose session has ended: told %+v", got)
+	}
 	must(t, f.Revoke(t.Context(), own, "x"))
 	if got := r.Take(); len(got) != 0 {
 		t.Errorf("a token that is none: told %+v", got)
