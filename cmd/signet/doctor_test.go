@@ -281,7 +281,7 @@ func TestDoctorBehindTLS(t *testing.T) {
 	front.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
 	front.StartTLS()
 	t.Cleanup(front.Close)
-	env := append(issuerEnv(filepath.Join(t.TempDir(), "data"), addr), "SIGNET_ISSUER="+front.URL)
+	env := append(issuerEnv(filepath.Join(t.TempDir(), "data"), addr), "SIGNET_ISSUER="+front.URL, "SIGNET_PROXIES_TRUSTED=127.0.0.1")
 	cmd := exec.Command(binary, "serve")
 	cmd.Env = testEnv(env...)
 	launch(t, addr, cmd)
