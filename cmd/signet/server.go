@@ -103,8 +103,8 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	if s.cfg.Dialects.DRFJWT {
 		public.DRFJWT = s.domains.issuer
 	}
-	s.http = web.HTTPServer(s.metrics.InFlight(web.NewHandler(public)), s.log)
 	limit, do := publicConnections(openFiles())
+	s.http = web.HTTPServer(web.AtMost(limit, s.metrics.InFlight(web.NewHandler(public))), s.log)
 	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
 	if s.certificates != nil {
 		s.http.TLSConfig = s.certificates.TLSConfig()

@@ -195,7 +195,7 @@ func TestHTTP2HasLimits(t *testing.T) {
 		got[bytesof.BigEndian.Uint16(frame)] = bytesof.BigEndian.Uint32(frame[2:])
 	}
 	const streams, frameSize, headerSize = 3, 5, 6
-	if got[streams] != 64 || got[frameSize] != 16<<10 || got[headerSize] == 0 || got[headerSize] > 20<<10 {
+	if got[streams] != 16 || got[frameSize] != 16<<10 || got[headerSize] == 0 || got[headerSize] > 20<<10 {
 		t.Errorf("settings: %v", got)
 	}
 }

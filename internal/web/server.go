@@ -7,9 +7,9 @@ import (
 )
 
 // http2Limits are for HTTP/2, where TLS is served: what one connection can hold is what
-// a few of HTTP/1.1 can. The times are those of the server, for each stream.
+// a few of HTTP/1.1 can; [AtMost] bounds all of them. The times are those of the server, for each stream.
 var http2Limits = http.HTTP2Config{
-	MaxConcurrentStreams:          64,
+	MaxConcurrentStreams:          16,
 	MaxReadFrameSize:              16 << 10,
 	MaxReceiveBufferPerConnection: 256 << 10,
 	MaxReceiveBufferPerStream:     64 << 10,
