@@ -20,7 +20,7 @@ type token struct {
 	header       header
 	payload      []byte
 	signature    []byte
-	signingInput string
+	signingInput []byte
 }
 
 type header struct{ alg, kid, typ string }
@@ -34,7 +34,7 @@ func parse(text string) (*token, error) {
 	if !ok || !ok2 || strings.IndexByte(third, '.') >= 0 {
 		return nil, fmt.Errorf("%w: it must have three parts", ErrMalformed)
 	}
-	t := &token{signingInput: text[:len(first)+1+len(second)]}
+	t := &token{signingInput: []byte(text[:len(first)+1+len(second)])}
 	raw, err := decode("header", first)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"signet/internal/compactjws"
 	"signet/jwks"
 )
 
@@ -40,6 +41,9 @@ const (
 	// DefaultCacheSize is a number of tokens.
 	DefaultCacheSize = 10_000
 )
+
+// algorithms are those that a Verifier can allow (RFC 7518 §3.1, RFC 8037 §3.1).
+var algorithms = []string{"ES256", "RS256", "PS256", "ES384", "EdDSA"}
 
 // Key is a public key with the one algorithm that it is used with.
 type Key = jwks.Key
@@ -194,7 +198,7 @@ func (v *Verifier) checkSignature(ctx context.Context, t *token) (*Key, error) {
 		return nil, fmt.Errorf("%w: %.50q", ErrUnknownKey, h.kid)
 	case key.Alg != h.alg:
 		return nil, fmt.Errorf("%w: kid %.50q, alg %.20q", ErrKeyAlgorithm, h.kid, h.alg)
-	case !signed(key, t.signingInput, t.signature):
+	case !compactjws.Signed(key.Alg, key.Public, t.signingInput, t.signature):
 		return nil, ErrSignature
 	}
 	return key, nil

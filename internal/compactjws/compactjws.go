@@ -5,8 +5,8 @@
 // bits, characters outside of base64url, JSON serialisation, duplicate members,
 // text that is not UTF-8, and every header parameter but alg, kid and typ.
 // A header thus cannot bring a key (jwk), send anyone to fetch one (jku, x5u),
-// or ask for an extension that is not understood (crit): RFC 8725 §3.10. It
-// verifies no signature: what it returns is not to be believed yet.
+// or ask for an extension that is not understood (crit): RFC 8725 §3.10. What it
+// returns is not to be believed before [Signed] has said that the key signed it.
 package compactjws
 
 import (
