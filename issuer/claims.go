@@ -100,13 +100,7 @@ func (i *Issuer) mint(alg, typ string, claims *Claims, limit int) (token, kid st
 }
 
 func (i *Issuer) sign(alg, typ string, claims *Claims, limit int) (token, kid string, err error) {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", "", fmt.Errorf("encode the claims: %w", err)
-	}
-	if len(claims.Profile) > 0 {
-		payload = slices.Concat(payload[:len(payload)-1], []byte{','}, claims.Profile, []byte{'}'})
-	}
+	payload := claims.appendPayload(make([]byte, 0, payloadRoom+len(claims.Profile)))
 	token, kid, err = i.signer.Sign(alg, typ, payload)
 	if err != nil {
 		return "", "", err
