@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"signet/internal/compactjws"
 	"signet/users"
 )
 
@@ -63,6 +64,21 @@ func (c *Claims) fields() []field {
 		{"scope", &c.Scope, false}, {"sid", &c.Session, false}, {"user_id", &c.UserID, false}, {"act", &c.Actor, false}, {"session_exp", &c.SessionEnds, false},
 		{"orig_iat", &c.OrigIssuedAt, false},
 	}
+}
+
+// read is json.Unmarshal; for most claims without its reflection.
+func (f *field) read(value json.RawMessage) error {
+	switch into := f.into.(type) {
+	case *string:
+		return compactjws.Text(value, into)
+	case *int64:
+		return compactjws.Integer(value, into)
+	case *Audience:
+		return into.UnmarshalJSON(value)
+	case *UserID:
+		return into.UnmarshalJSON(value)
+	}
+	return json.Unmarshal(value, f.into)
 }
 
 // Audience is one string, or a list of them (RFC 7519 §4.1.3).

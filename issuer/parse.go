@@ -1,7 +1,6 @@
 package issuer
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -54,20 +53,20 @@ func (i *Issuer) checkSignature(token *compactjws.Token) error {
 
 // readClaims decodes the payload of a token whose signature is good.
 func readClaims(payload []byte) (*Claims, error) {
-	members, err := compactjws.Object(payload)
+	members, err := compactjws.ReadMembers(payload)
 	if err != nil {
 		return nil, invalid(err)
 	}
 	var claims Claims
 	for _, f := range claims.fields() {
-		value, ok := members[f.name]
+		value, ok := members.Get(f.name)
 		if !ok || string(value) == "null" {
 			if f.required {
 				return nil, &MissingClaimError{Claim: f.name}
 			}
 			continue
 		}
-		if json.Unmarshal(value, f.into) != nil {
+		if f.read(value) != nil {
 			return nil, invalid(fmt.Errorf("%w: %s", ErrClaim, f.name))
 		}
 	}

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -68,15 +67,18 @@ func readHeader(raw []byte) (header, error) {
 		return header{}, fmt.Errorf("header: %w", err)
 	}
 	for _, name := range []string{"crit", "b64"} {
-		if _, there := members[name]; there {
+		if _, there := members.Get(name); there {
 			return header{}, fmt.Errorf("%w: %s", ErrHeader, name)
 		}
 	}
 	var h header
-	for name, into := range map[string]*string{"alg": &h.alg, "kid": &h.kid, "typ": &h.typ} {
-		value, there := members[name]
-		if there && (value[0] != '"' || json.Unmarshal(value, into) != nil) {
-			return header{}, fmt.Errorf("%w: %s is not a string", ErrMalformed, name)
+	for _, f := range []struct {
+		name string
+		into *string
+	}{{"alg", &h.alg}, {"kid", &h.kid}, {"typ", &h.typ}} {
+		value, there := members.Get(f.name)
+		if there && (value[0] != '"' || compactjws.Text(value, f.into) != nil) {
+			return header{}, fmt.Errorf("%w: %s is not a string", ErrMalformed, f.name)
 		}
 	}
 	return h, nil
@@ -84,8 +86,8 @@ func readHeader(raw []byte) (header, error) {
 
 // object reads one JSON object strictly: UTF-8, no duplicate members, nothing
 // behind it.
-func object(raw []byte) (map[string]json.RawMessage, error) {
-	members, err := compactjws.Object(raw)
+func object(raw []byte) (compactjws.Members, error) {
+	members, err := compactjws.ReadMembers(raw)
 	if errors.Is(err, compactjws.ErrDuplicate) {
 		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
 	}

@@ -1,6 +1,7 @@
 package compactjws
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
@@ -9,11 +10,24 @@ import (
 // maxDepth bounds the nesting of a token's JSON; Signet's own goes to three.
 const maxDepth = 32
 
-// Object reads data as exactly one JSON object in UTF-8 (RFC 8725 §3.7) without
-// a duplicate member at any depth, and returns its members undecoded.
+// Object is ReadMembers with the members as a map.
+func Object(data []byte) (map[string]json.RawMessage, error) {
+	list, err := ReadMembers(data)
+	if err != nil {
+		return nil, err
+	}
+	members := make(map[string]json.RawMessage, len(list))
+	for _, m := range list {
+		members[m.Name] = m.Value
+	}
+	return members, nil
+}
+
+// ReadMembers reads data as exactly one JSON object in UTF-8 (RFC 8725 §3.7) without
+// a duplicate member at any depth, and returns its members undecoded, as parts of data.
 // encoding/json alone would take the last of two members; another parser takes
 // the first, and the two then disagree about what was signed.
-func Object(data []byte) (map[string]json.RawMessage, error) {
+func ReadMembers(data []byte) (Members, error) {
 	switch {
 	case !utf8.Valid(data):
 		return nil, fmt.Errorf("%w: not UTF-8", ErrMalformed)
@@ -22,16 +36,15 @@ func Object(data []byte) (map[string]json.RawMessage, error) {
 	case !json.Valid(data):
 		return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
 	}
-	w := &walk{data: data}
+	w := &walk{data: data, text: string(data)}
 	w.space()
 	if data[w.at] != '{' {
 		return nil, fmt.Errorf("%w: not a JSON object", ErrMalformed)
 	}
-	members := make(map[string]json.RawMessage, 16)
-	err := w.object(func(name string, value []byte) bool {
-		_, twice := members[name]
-		members[name] = value
-		return !twice
+	members := make(Members, 0, few)
+	seen := names{list: make([]string, 0, few)}
+	err := w.object(&seen, func(name string, value []byte) {
+		members = append(members, Member{name, value})
 	})
 	if err != nil {
 		return nil, err
@@ -70,6 +83,7 @@ func stringEnd(data []byte, i int) int {
 // walk goes through JSON that is known to be valid.
 type walk struct {
 	data []byte
+	text string // the same: names are parts of it
 	at   int
 }
 
@@ -84,9 +98,9 @@ func (w *walk) space() {
 	}
 }
 
-// object goes through the object that begins here; add takes each member, and says
-// whether it is new.
-func (w *walk) object(add func(name string, value []byte) (fresh bool)) error {
+// object goes through the object that begins here; add takes each member, if anybody
+// wants them, and seen knows their names.
+func (w *walk) object(seen *names, add func(name string, value []byte)) error {
 	w.at++
 	for {
 		w.space()
@@ -102,8 +116,11 @@ func (w *walk) object(add func(name string, value []byte) (fresh bool)) error {
 		if err != nil {
 			return err
 		}
-		if !add(name, value) {
+		if !seen.add(name) {
 			return fmt.Errorf("%w: %.40q", ErrDuplicate, name)
+		}
+		if add != nil {
+			add(name, value)
 		}
 	}
 }
@@ -123,25 +140,18 @@ func (w *walk) name() string {
 	begin := w.at
 	w.at = stringEnd(w.data, w.at)
 	raw := w.data[begin+1 : w.at-1]
-	for _, c := range raw {
-		if c == '\\' {
-			var name string
-			_ = json.Unmarshal(w.data[begin:w.at], &name) // it is valid
-			return name
-		}
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		var name string
+		_ = json.Unmarshal(w.data[begin:w.at], &name) // it is valid
+		return name
 	}
-	return string(raw)
+	return w.text[begin+1 : w.at-1]
 }
 
 func (w *walk) value() error {
 	switch w.data[w.at] {
 	case '{':
-		seen := map[string]struct{}{}
-		return w.object(func(name string, _ []byte) bool {
-			_, twice := seen[name]
-			seen[name] = struct{}{}
-			return !twice
-		})
+		return w.object(new(names), nil)
 	case '[':
 		return w.array()
 	case '"':
