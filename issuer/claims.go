@@ -111,6 +111,9 @@ func (i *Issuer) mint(alg, typ string, claims *Claims, limit int) (token, kid st
 	token, kid, err = i.sign(alg, typ, claims, limit)
 	if err == nil {
 		i.uses.note(kid, claims)
+		if claims.Kind == KindRefresh {
+			i.own.remember(token)
+		}
 	}
 	return token, kid, err
 }

@@ -129,6 +129,7 @@ type Issuer struct {
 	limits *throttle.Limiter
 	events event.Recorder
 	uses   keyUses
+	own    ownTokens
 	now    func() time.Time
 	log    *slog.Logger
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -70,6 +71,7 @@ func refusesAltered(t *testing.T, alg string, public crypto.PublicKey, signature
 	}
 	for name, other := range map[string][]byte{
 		"none": nil, "shorter": signature[1:], "longer": append([]byte{0}, signature...), "with a tail": append(bytes.Clone(signature), 0),
+		"filled up": slices.Insert(bytes.Clone(signature), len(signature)/2, 0), // the same s
 	} {
 		if Signed(alg, public, input, other) {
 			t.Errorf("%s: takes a signature that is %s", alg, name)
