@@ -21,7 +21,7 @@ func BenchmarkMint(b *testing.B) {
 	b.Run("ES256", func(b *testing.B) {
 		f := newFixture(b)
 		key := f.rawKey(b, "ES256").(*ecdsa.PrivateKey)
-		ofraw.Report(b, 20, f.minting(b), func() {
+		ofraw.Report(b, 4, f.minting(b), func() {
 			if _, _, err := ecdsa.Sign(rand.Reader, key, digest[:]); err != nil {
 				b.Fatal(err)
 			}
@@ -30,7 +30,7 @@ func BenchmarkMint(b *testing.B) {
 	b.Run("RS256", func(b *testing.B) {
 		f := newFixtureWith(b, "RS256")
 		key := f.rawKey(b, "RS256").(*rsa.PrivateKey)
-		ofraw.Report(b, 2, f.minting(b), func() {
+		ofraw.Report(b, 1, f.minting(b), func() {
 			if _, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]); err != nil {
 				b.Fatal(err)
 			}
@@ -105,7 +105,7 @@ func BenchmarkVerify(b *testing.B) {
 	digest := sha256.Sum256([]byte("x"))
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
 	must(b, err)
-	ofraw.Report(b, 20, func() {
+	ofraw.Report(b, 4, func() {
 		if _, err := f.Verify(b.Context(), token); err != nil {
 			b.Fatal(err)
 		}

@@ -23,7 +23,7 @@ func BenchmarkCold(b *testing.B) {
 			v := static(b, key)
 			v.CacheSize = -1
 			token := key.token(time.Now(), nil, nil)
-			ofraw.Report(b, 20, func() {
+			ofraw.Report(b, 4, func() {
 				if _, err := v.Verify(b.Context(), token); err != nil {
 					b.Fatal(err)
 				}
