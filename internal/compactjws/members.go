@@ -29,32 +29,29 @@ func (m Members) Get(name string) (value json.RawMessage, ok bool) {
 	return nil, false
 }
 
-// names are those of an object so far.
-type names struct {
-	list []string            // the first few
-	more map[string]struct{} // all, once they are more
+// distinct are the members of an object so far, each with a name of its own.
+type distinct struct {
+	members Members
+	names   map[string]struct{} // once they are more than a few
 }
 
-// add says whether the name is new.
-func (n *names) add(name string) (fresh bool) {
-	if n.more != nil {
-		before := len(n.more)
-		n.more[name] = struct{}{}
-		return len(n.more) > before
-	}
-	for _, other := range n.list {
-		if other == name {
-			return false
+// add says whether the member's name is new.
+func (d *distinct) add(m Member) (fresh bool) {
+	if len(d.members) == few {
+		d.names = make(map[string]struct{}, 4*few)
+		for _, m := range d.members {
+			d.names[m.Name] = struct{}{}
 		}
 	}
-	n.list = append(n.list, name)
-	if len(n.list) > few {
-		n.more = make(map[string]struct{}, 4*few)
-		for _, name := range n.list {
-			n.more[name] = struct{}{}
-		}
+	if d.names == nil {
+		_, twice := d.members.Get(m.Name)
+		fresh = !twice
+	} else {
+		d.names[m.Name] = struct{}{}
+		fresh = len(d.names) > len(d.members)
 	}
-	return true
+	d.members = append(d.members, m)
+	return fresh
 }
 
 // Text is json.Unmarshal of a value from ReadMembers into a string.

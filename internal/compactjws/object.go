@@ -41,15 +41,7 @@ func ReadMembers(data []byte) (Members, error) {
 	if data[w.at] != '{' {
 		return nil, fmt.Errorf("%w: not a JSON object", ErrMalformed)
 	}
-	members := make(Members, 0, few)
-	seen := names{list: make([]string, 0, few)}
-	err := w.object(&seen, func(name string, value []byte) {
-		members = append(members, Member{name, value})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return members, nil
+	return w.object(few)
 }
 
 // depth is how deep brackets are nested, whether or not data is JSON. It comes first:
@@ -98,41 +90,39 @@ func (w *walk) space() {
 	}
 }
 
-// object goes through the object that begins here; add takes each member, if anybody
-// wants them, and seen knows their names.
-func (w *walk) object(seen *names, add func(name string, value []byte)) error {
+// object goes through the object that begins here, and returns its members; there is
+// room for so many before any has come.
+func (w *walk) object(room int) (Members, error) {
 	w.at++
+	found := distinct{members: make(Members, 0, room)}
 	for {
 		w.space()
 		switch w.data[w.at] {
 		case '}':
 			w.at++
-			return nil
+			return found.members, nil
 		case ',':
 			w.at++
 			w.space()
 		}
-		name, value, err := w.member()
+		member, err := w.member()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !seen.add(name) {
-			return fmt.Errorf("%w: %.40q", ErrDuplicate, name)
-		}
-		if add != nil {
-			add(name, value)
+		if !found.add(member) {
+			return nil, fmt.Errorf("%w: %.40q", ErrDuplicate, member.Name)
 		}
 	}
 }
 
-func (w *walk) member() (name string, value []byte, err error) {
-	name = w.name()
+func (w *walk) member() (Member, error) {
+	name := w.name()
 	w.space()
 	w.at++ // the colon
 	w.space()
 	begin := w.at
-	err = w.value()
-	return name, w.data[begin:w.at], err
+	err := w.value()
+	return Member{name, w.data[begin:w.at]}, err
 }
 
 // name is that of a member, without its escapes.
@@ -151,7 +141,8 @@ func (w *walk) name() string {
 func (w *walk) value() error {
 	switch w.data[w.at] {
 	case '{':
-		return w.object(new(names), nil)
+		_, err := w.object(0)
+		return err
 	case '[':
 		return w.array()
 	case '"':
