@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"signet/internal/compactjws"
 )
@@ -17,6 +18,7 @@ import (
 // strict as there.
 type token struct {
 	header       header
+	headerText   string // encoded
 	payload      []byte
 	signature    []byte
 	signingInput []byte
@@ -27,18 +29,38 @@ type header struct{ alg, kid, typ string }
 // encoding refuses padding and non-zero trailing bits: a part has one text.
 var encoding = base64.RawURLEncoding.Strict()
 
-func parse(text string) (*token, error) {
+// latestHeader is that of the latest token with a good signature. The tokens of a key
+// have one text of it, which then need not be read again.
+type latestHeader struct {
+	token atomic.Pointer[token] // only its header
+}
+
+func (l *latestHeader) read(text string) (header, error) {
+	if latest := l.token.Load(); latest != nil && latest.headerText == text {
+		return latest.header, nil
+	}
+	raw, err := decode("header", text)
+	if err != nil {
+		return header{}, err
+	}
+	return readHeader(raw)
+}
+
+func (l *latestHeader) keep(t *token) {
+	if latest := l.token.Load(); latest == nil || latest.headerText != t.headerText {
+		l.token.Store(&token{header: t.header, headerText: strings.Clone(t.headerText)})
+	}
+}
+
+func parse(text string, latest *latestHeader) (*token, error) {
 	first, rest, ok := strings.Cut(text, ".")
 	second, third, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 || strings.IndexByte(third, '.') >= 0 {
 		return nil, fmt.Errorf("%w: it must have three parts", ErrMalformed)
 	}
-	t := &token{signingInput: []byte(text[:len(first)+1+len(second)])}
-	raw, err := decode("header", first)
-	if err != nil {
-		return nil, err
-	}
-	if t.header, err = readHeader(raw); err != nil {
+	t := &token{headerText: first, signingInput: []byte(text[:len(first)+1+len(second)])}
+	var err error
+	if t.header, err = latest.read(first); err != nil {
 		return nil, err
 	}
 	if t.payload, err = decode("payload", second); err != nil {

@@ -93,6 +93,7 @@ type Verifier struct {
 
 	once   sync.Once
 	config config
+	latest latestHeader
 }
 
 // config is what follows from the fields.
@@ -156,7 +157,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 
 // first verifies a token that was not seen before.
 func (v *Verifier) first(ctx context.Context, text string, now time.Time) (*Claims, error) {
-	t, err := parse(text)
+	t, err := parse(text, &v.latest)
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +165,7 @@ func (v *Verifier) first(ctx context.Context, text string, now time.Time) (*Clai
 	if err != nil {
 		return nil, err
 	}
+	v.latest.keep(t)
 	if !v.acceptsType(t.header.typ) {
 		return nil, fmt.Errorf("%w: typ %.30q", ErrWrongType, t.header.typ)
 	}
