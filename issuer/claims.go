@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"signet/internal/compactjws"
 	"signet/users"
 )
 
@@ -65,6 +66,21 @@ func (c *Claims) fields() []field {
 	}
 }
 
+// read is json.Unmarshal; for most claims without its reflection.
+func (f *field) read(value json.RawMessage) error {
+	switch into := f.into.(type) {
+	case *string:
+		return compactjws.Text(value, into)
+	case *int64:
+		return compactjws.Integer(value, into)
+	case *Audience:
+		return into.UnmarshalJSON(value)
+	case *UserID:
+		return into.UnmarshalJSON(value)
+	}
+	return json.Unmarshal(value, f.into)
+}
+
 // Audience is one string, or a list of them (RFC 7519 §4.1.3).
 type Audience []string
 
@@ -95,18 +111,15 @@ func (i *Issuer) mint(alg, typ string, claims *Claims, limit int) (token, kid st
 	token, kid, err = i.sign(alg, typ, claims, limit)
 	if err == nil {
 		i.uses.note(kid, claims)
+		if claims.Kind == KindRefresh {
+			i.own.remember(token)
+		}
 	}
 	return token, kid, err
 }
 
 func (i *Issuer) sign(alg, typ string, claims *Claims, limit int) (token, kid string, err error) {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", "", fmt.Errorf("encode the claims: %w", err)
-	}
-	if len(claims.Profile) > 0 {
-		payload = slices.Concat(payload[:len(payload)-1], []byte{','}, claims.Profile, []byte{'}'})
-	}
+	payload := claims.appendPayload(make([]byte, 0, payloadRoom+len(claims.Profile)))
 	token, kid, err = i.signer.Sign(alg, typ, payload)
 	if err != nil {
 		return "", "", err

@@ -133,6 +133,7 @@ type Issuer struct {
 	uses   keyUses
 	// seldom keeps lines that strangers can cause without end from filling the log.
 	seldom rate.Sometimes
+	own    ownTokens
 	now    func() time.Time
 	log    *slog.Logger
 }

@@ -190,7 +190,7 @@ func (m *Manager) signWith(state *snapshot, alg, typ string, payload []byte) (to
 		return "", "", err
 	}
 	input := compactjws.SigningInput(k.prefix(typ), payload, k.signatureSize)
-	signature, err := k.signer.Sign(input, k.private)
+	signature, err := compactjws.Sign(k.stored.Alg, k.private, input)
 	if err != nil {
 		return "", "", signingFailed(k.stored, err)
 	}

@@ -259,7 +259,7 @@ func TestRetiredPrivateHalfIsDestroyed(t *testing.T) {
 		if f.info(kid).PrivateHalf {
 			t.Errorf("%s keeps its private half", kid)
 		}
-		if open := f.state.Load().keys[kid]; open.private != nil || open.signer != nil {
+		if open := f.state.Load().keys[kid]; open.private != nil {
 			t.Errorf("%s keeps its private half in memory", kid)
 		}
 		if !f.published(kid) {

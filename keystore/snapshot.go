@@ -1,15 +1,14 @@
 package keystore
 
 import (
+	"crypto"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
-	"github.com/lestrrat-go/jwx/v2/jws"
 
 	"signet/internal/compactjws"
 	"signet/jwks"
@@ -36,8 +35,7 @@ type material struct {
 	jwk    jwk.Key // public
 	public any
 
-	signer        jws.Signer
-	private       any // nil if there is no private half
+	private       crypto.Signer // nil if there is no private half
 	signatureSize int
 	prefixes      sync.Map // typ -> encoded protected header and a dot
 }
@@ -87,8 +85,8 @@ func newMaterial(k *Key, open privateHalves) (*material, error) {
 	if m.private, err = open.private(k, m.public); err != nil {
 		return nil, err
 	}
-	if m.signer, err = jws.NewSigner(jwa.SignatureAlgorithm(k.Alg)); err != nil {
-		return nil, fmt.Errorf("key %s: %w", k.KID, err)
+	if !slices.Contains(Algorithms, k.Alg) {
+		return nil, fmt.Errorf("key %s: %w: %.20q", k.KID, ErrAlgorithm, k.Alg)
 	}
 	m.signatureSize = signatureSize(m.public)
 	return m, nil

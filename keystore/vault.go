@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,7 +46,7 @@ type privateHalves struct {
 	vault   Vault
 }
 
-func (p privateHalves) private(k *Key, public any) (raw any, err error) {
+func (p privateHalves) private(k *Key, public any) (crypto.Signer, error) {
 	if inVault(k.Sealed) {
 		return p.fromVault(k, public)
 	}
@@ -53,10 +54,18 @@ func (p privateHalves) private(k *Key, public any) (raw any, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var raw any
 	if err := private.Raw(&raw); err != nil {
 		return nil, fmt.Errorf("key %s: the private half cannot be read: %w", k.KID, err)
 	}
-	return raw, nil
+	if key, ok := raw.(*rsa.PrivateKey); ok {
+		key.Precompute() // a JWK brings numbers alone: each signature would begin with this
+	}
+	signer, ok := raw.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("key %s: the private half does not sign (%T)", k.KID, raw)
+	}
+	return signer, nil
 }
 
 func (p privateHalves) fromVault(k *Key, public any) (crypto.Signer, error) {

@@ -29,8 +29,8 @@ type Claims struct {
 	// Groups is the claim groups if that is a list of strings.
 	Groups []string
 
-	members map[string]json.RawMessage // never changed
-	typ     string                     // of the header, as shortType
+	members compactjws.Members // never changed
+	typ     string             // of the header, as shortType
 	kid     string
 	key     *Key
 }
@@ -38,7 +38,7 @@ type Claims struct {
 // Claim decodes the claim with this name, as encoding/json does. A claim that is
 // missing or does not fit is an ErrClaim.
 func (c *Claims) Claim(name string, into any) error {
-	value, ok := c.members[name]
+	value, ok := c.members.Get(name)
 	if !ok {
 		return fmt.Errorf("%w: no %.50q", ErrClaim, name)
 	}
@@ -50,7 +50,7 @@ func (c *Claims) Claim(name string, into any) error {
 
 // Has tells whether there is a claim with this name.
 func (c *Claims) Has(name string) bool {
-	_, ok := c.members[name]
+	_, ok := c.members.Get(name)
 	return ok
 }
 
@@ -97,13 +97,13 @@ func readClaims(t *token) (*Claims, error) {
 
 // value is a claim by its exact name; null is none.
 func (c *Claims) value(name string) (json.RawMessage, bool) {
-	value, ok := c.members[name]
+	value, ok := c.members.Get(name)
 	return value, ok && !bytes.Equal(value, []byte("null"))
 }
 
 func (c *Claims) text(name string, into *string) error {
 	value, ok := c.value(name)
-	if ok && json.Unmarshal(value, into) != nil {
+	if ok && compactjws.Text(value, into) != nil {
 		return fmt.Errorf("%w: %s is not a string", ErrClaim, name)
 	}
 	return nil
@@ -116,11 +116,16 @@ func (c *Claims) instant(name string, into *time.Time) error {
 		return nil
 	}
 	var seconds float64
+	var whole int64
+	if compactjws.Integer(value, &whole) == nil && whole >= 0 && whole <= compactjws.MaxNumericDate {
+		*into = time.Unix(whole, 0)
+		return nil
+	}
 	if json.Unmarshal(value, &seconds) != nil || seconds < 0 || seconds > compactjws.MaxNumericDate {
 		return fmt.Errorf("%w: %s is not a date", ErrClaim, name)
 	}
-	whole, fraction := math.Modf(seconds)
-	*into = time.Unix(int64(whole), int64(fraction*1e9))
+	floor, fraction := math.Modf(seconds)
+	*into = time.Unix(int64(floor), int64(fraction*1e9))
 	return nil
 }
 
@@ -159,7 +164,7 @@ func (c *Claims) userID() error {
 // says it by itself; under JWT an identity token has the same issuer, and perhaps the
 // same audience.
 func (c *Claims) kind() error {
-	value, ok := c.members["token_type"]
+	value, ok := c.members.Get("token_type")
 	switch {
 	case ok && string(value) != `"access"`:
 		return fmt.Errorf("%w: token_type %.20s", ErrWrongType, value)

@@ -10,7 +10,7 @@ func (v *Verifier) CheckSignature(ctx context.Context, text string) ([]byte, err
 	if _, err := v.setup(); err != nil {
 		return nil, err
 	}
-	t, err := parse(text)
+	t, err := parse(text, &v.latest)
 	if err != nil {
 		return nil, err
 	}

@@ -174,10 +174,12 @@ func (r *Remote) metadata(ctx context.Context, where string) (string, error) {
 		return "", fmt.Errorf("%s: %w", where, err)
 	}
 	var issuer, found string
-	if json.Unmarshal(members["issuer"], &issuer) != nil || issuer != r.Issuer {
+	value, _ := members.Get("issuer")
+	if json.Unmarshal(value, &issuer) != nil || issuer != r.Issuer {
 		return "", fmt.Errorf("%w: %s is of %.200q", errForeign, where, issuer)
 	}
-	if json.Unmarshal(members["jwks_uri"], &found) != nil || found == "" {
+	value, _ = members.Get("jwks_uri")
+	if json.Unmarshal(value, &found) != nil || found == "" {
 		return "", fmt.Errorf("%s has no jwks_uri", where)
 	}
 	return found, nil

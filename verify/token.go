@@ -2,10 +2,10 @@ package verify
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"signet/internal/compactjws"
 )
@@ -18,9 +18,10 @@ import (
 // strict as there.
 type token struct {
 	header       header
+	headerText   string // encoded
 	payload      []byte
 	signature    []byte
-	signingInput string
+	signingInput []byte
 }
 
 type header struct{ alg, kid, typ string }
@@ -28,18 +29,38 @@ type header struct{ alg, kid, typ string }
 // encoding refuses padding and non-zero trailing bits: a part has one text.
 var encoding = base64.RawURLEncoding.Strict()
 
-func parse(text string) (*token, error) {
+// latestHeader is that of the latest token with a good signature. The tokens of a key
+// have one text of it, which then need not be read again.
+type latestHeader struct {
+	token atomic.Pointer[token] // only its header
+}
+
+func (l *latestHeader) read(text string) (header, error) {
+	if latest := l.token.Load(); latest != nil && latest.headerText == text {
+		return latest.header, nil
+	}
+	raw, err := decode("header", text)
+	if err != nil {
+		return header{}, err
+	}
+	return readHeader(raw)
+}
+
+func (l *latestHeader) keep(t *token) {
+	if latest := l.token.Load(); latest == nil || latest.headerText != t.headerText {
+		l.token.Store(&token{header: t.header, headerText: strings.Clone(t.headerText)})
+	}
+}
+
+func parse(text string, latest *latestHeader) (*token, error) {
 	first, rest, ok := strings.Cut(text, ".")
 	second, third, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 || strings.IndexByte(third, '.') >= 0 {
 		return nil, fmt.Errorf("%w: it must have three parts", ErrMalformed)
 	}
-	t := &token{signingInput: text[:len(first)+1+len(second)]}
-	raw, err := decode("header", first)
-	if err != nil {
-		return nil, err
-	}
-	if t.header, err = readHeader(raw); err != nil {
+	t := &token{headerText: first, signingInput: []byte(text[:len(first)+1+len(second)])}
+	var err error
+	if t.header, err = latest.read(first); err != nil {
 		return nil, err
 	}
 	if t.payload, err = decode("payload", second); err != nil {
@@ -68,15 +89,18 @@ func readHeader(raw []byte) (header, error) {
 		return header{}, fmt.Errorf("header: %w", err)
 	}
 	for _, name := range []string{"crit", "b64"} {
-		if _, there := members[name]; there {
+		if _, there := members.Get(name); there {
 			return header{}, fmt.Errorf("%w: %s", ErrHeader, name)
 		}
 	}
 	var h header
-	for name, into := range map[string]*string{"alg": &h.alg, "kid": &h.kid, "typ": &h.typ} {
-		value, there := members[name]
-		if there && (value[0] != '"' || json.Unmarshal(value, into) != nil) {
-			return header{}, fmt.Errorf("%w: %s is not a string", ErrMalformed, name)
+	for _, f := range []struct {
+		name string
+		into *string
+	}{{"alg", &h.alg}, {"kid", &h.kid}, {"typ", &h.typ}} {
+		value, there := members.Get(f.name)
+		if there && (value[0] != '"' || compactjws.Text(value, f.into) != nil) {
+			return header{}, fmt.Errorf("%w: %s is not a string", ErrMalformed, f.name)
 		}
 	}
 	return h, nil
@@ -84,8 +108,8 @@ func readHeader(raw []byte) (header, error) {
 
 // object reads one JSON object strictly: UTF-8, no duplicate members, nothing
 // behind it.
-func object(raw []byte) (map[string]json.RawMessage, error) {
-	members, err := compactjws.Object(raw)
+func object(raw []byte) (compactjws.Members, error) {
+	members, err := compactjws.ReadMembers(raw)
 	if errors.Is(err, compactjws.ErrDuplicate) {
 		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
 	}

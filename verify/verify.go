@@ -30,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"signet/internal/compactjws"
 	"signet/jwks"
 )
 
@@ -40,6 +41,9 @@ const (
 	// DefaultCacheSize is a number of tokens.
 	DefaultCacheSize = 10_000
 )
+
+// algorithms are those that a Verifier can allow (RFC 7518 §3.1, RFC 8037 §3.1).
+var algorithms = []string{"ES256", "RS256", "PS256", "ES384", "EdDSA"}
 
 // Key is a public key with the one algorithm that it is used with.
 type Key = jwks.Key
@@ -89,6 +93,7 @@ type Verifier struct {
 
 	once   sync.Once
 	config config
+	latest latestHeader
 }
 
 // config is what follows from the fields.
@@ -152,7 +157,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 
 // first verifies a token that was not seen before.
 func (v *Verifier) first(ctx context.Context, text string, now time.Time) (*Claims, error) {
-	t, err := parse(text)
+	t, err := parse(text, &v.latest)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +165,7 @@ func (v *Verifier) first(ctx context.Context, text string, now time.Time) (*Clai
 	if err != nil {
 		return nil, err
 	}
+	v.latest.keep(t)
 	if !v.acceptsType(t.header.typ) {
 		return nil, fmt.Errorf("%w: typ %.30q", ErrWrongType, t.header.typ)
 	}
@@ -194,7 +200,7 @@ func (v *Verifier) checkSignature(ctx context.Context, t *token) (*Key, error) {
 		return nil, fmt.Errorf("%w: %.50q", ErrUnknownKey, h.kid)
 	case key.Alg != h.alg:
 		return nil, fmt.Errorf("%w: kid %.50q, alg %.20q", ErrKeyAlgorithm, h.kid, h.alg)
-	case !signed(key, t.signingInput, t.signature):
+	case !compactjws.Signed(key.Alg, key.Public, t.signingInput, t.signature):
 		return nil, ErrSignature
 	}
 	return key, nil

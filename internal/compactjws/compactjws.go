@@ -5,8 +5,8 @@
 // bits, characters outside of base64url, JSON serialisation, duplicate members,
 // text that is not UTF-8, and every header parameter but alg, kid and typ.
 // A header thus cannot bring a key (jwk), send anyone to fetch one (jku, x5u),
-// or ask for an extension that is not understood (crit): RFC 8725 §3.10. It
-// verifies no signature: what it returns is not to be believed yet.
+// or ask for an extension that is not understood (crit): RFC 8725 §3.10. What it
+// returns is not to be believed before [Signed] has said that the key signed it.
 package compactjws
 
 import (
@@ -86,14 +86,14 @@ func parseHeader(part string) (Header, error) {
 	if err != nil {
 		return Header{}, err
 	}
-	members, err := Object(raw)
+	members, err := ReadMembers(raw)
 	if err != nil {
 		return Header{}, fmt.Errorf("header: %w", err)
 	}
 	var h Header
-	for name, value := range members {
+	for _, m := range members {
 		var into *string
-		switch name {
+		switch m.Name {
 		case "alg":
 			into = &h.Alg
 		case "kid":
@@ -101,10 +101,10 @@ func parseHeader(part string) (Header, error) {
 		case "typ":
 			into = &h.Typ
 		default:
-			return Header{}, fmt.Errorf("%w: %.20q", ErrHeader, name)
+			return Header{}, fmt.Errorf("%w: %.20q", ErrHeader, m.Name)
 		}
-		if value[0] != '"' || json.Unmarshal(value, into) != nil {
-			return Header{}, fmt.Errorf("%w: %s is not a string", ErrMalformed, name)
+		if m.Value[0] != '"' || Text(m.Value, into) != nil {
+			return Header{}, fmt.Errorf("%w: %s is not a string", ErrMalformed, m.Name)
 		}
 	}
 	return h, nil

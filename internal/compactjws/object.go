@@ -1,6 +1,7 @@
 package compactjws
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
@@ -9,11 +10,24 @@ import (
 // maxDepth bounds the nesting of a token's JSON; Signet's own goes to three.
 const maxDepth = 32
 
-// Object reads data as exactly one JSON object in UTF-8 (RFC 8725 §3.7) without
-// a duplicate member at any depth, and returns its members undecoded.
+// Object is ReadMembers with the members as a map.
+func Object(data []byte) (map[string]json.RawMessage, error) {
+	list, err := ReadMembers(data)
+	if err != nil {
+		return nil, err
+	}
+	members := make(map[string]json.RawMessage, len(list))
+	for _, m := range list {
+		members[m.Name] = m.Value
+	}
+	return members, nil
+}
+
+// ReadMembers reads data as exactly one JSON object in UTF-8 (RFC 8725 §3.7) without
+// a duplicate member at any depth, and returns its members undecoded, as parts of data.
 // encoding/json alone would take the last of two members; another parser takes
 // the first, and the two then disagree about what was signed.
-func Object(data []byte) (map[string]json.RawMessage, error) {
+func ReadMembers(data []byte) (Members, error) {
 	switch {
 	case !utf8.Valid(data):
 		return nil, fmt.Errorf("%w: not UTF-8", ErrMalformed)
@@ -22,21 +36,12 @@ func Object(data []byte) (map[string]json.RawMessage, error) {
 	case !json.Valid(data):
 		return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
 	}
-	w := &walk{data: data}
+	w := &walk{data: data, text: string(data)}
 	w.space()
 	if data[w.at] != '{' {
 		return nil, fmt.Errorf("%w: not a JSON object", ErrMalformed)
 	}
-	members := make(map[string]json.RawMessage, 16)
-	err := w.object(func(name string, value []byte) bool {
-		_, twice := members[name]
-		members[name] = value
-		return !twice
-	})
-	if err != nil {
-		return nil, err
-	}
-	return members, nil
+	return w.object(few)
 }
 
 // depth is how deep brackets are nested, whether or not data is JSON. It comes first:
@@ -70,6 +75,7 @@ func stringEnd(data []byte, i int) int {
 // walk goes through JSON that is known to be valid.
 type walk struct {
 	data []byte
+	text string // the same: names are parts of it
 	at   int
 }
 
@@ -84,38 +90,39 @@ func (w *walk) space() {
 	}
 }
 
-// object goes through the object that begins here; add takes each member, and says
-// whether it is new.
-func (w *walk) object(add func(name string, value []byte) (fresh bool)) error {
+// object goes through the object that begins here, and returns its members; there is
+// room for so many before any has come.
+func (w *walk) object(room int) (Members, error) {
 	w.at++
+	found := distinct{members: make(Members, 0, room)}
 	for {
 		w.space()
 		switch w.data[w.at] {
 		case '}':
 			w.at++
-			return nil
+			return found.members, nil
 		case ',':
 			w.at++
 			w.space()
 		}
-		name, value, err := w.member()
+		member, err := w.member()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !add(name, value) {
-			return fmt.Errorf("%w: %.40q", ErrDuplicate, name)
+		if !found.add(member) {
+			return nil, fmt.Errorf("%w: %.40q", ErrDuplicate, member.Name)
 		}
 	}
 }
 
-func (w *walk) member() (name string, value []byte, err error) {
-	name = w.name()
+func (w *walk) member() (Member, error) {
+	name := w.name()
 	w.space()
 	w.at++ // the colon
 	w.space()
 	begin := w.at
-	err = w.value()
-	return name, w.data[begin:w.at], err
+	err := w.value()
+	return Member{name, w.data[begin:w.at]}, err
 }
 
 // name is that of a member, without its escapes.
@@ -123,25 +130,19 @@ func (w *walk) name() string {
 	begin := w.at
 	w.at = stringEnd(w.data, w.at)
 	raw := w.data[begin+1 : w.at-1]
-	for _, c := range raw {
-		if c == '\\' {
-			var name string
-			_ = json.Unmarshal(w.data[begin:w.at], &name) // it is valid
-			return name
-		}
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		var name string
+		_ = json.Unmarshal(w.data[begin:w.at], &name) // it is valid
+		return name
 	}
-	return string(raw)
+	return w.text[begin+1 : w.at-1]
 }
 
 func (w *walk) value() error {
 	switch w.data[w.at] {
 	case '{':
-		seen := map[string]struct{}{}
-		return w.object(func(name string, _ []byte) bool {
-			_, twice := seen[name]
-			seen[name] = struct{}{}
-			return !twice
-		})
+		_, err := w.object(0)
+		return err
 	case '[':
 		return w.array()
 	case '"':
