@@ -92,7 +92,7 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 		Data: cfg.Data, Database: cfg.DatabasePath(), SealingKey: cfg.SealKeyPath(), Audit: cfg.AuditPath(), Socket: cfg.SocketPath(), UID: in.process.UID,
 	}
 	return slices.Concat(
-		in.server(cfg), doctor.Settings(cfg.Warnings()), outside.Checks(ctx),
+		in.server(cfg, a.serveHint(cfg)), doctor.Settings(cfg.Warnings()), outside.Checks(ctx),
 		files.Checks(), in.sealingKey(), doctor.Disk(cfg.Data, cfg.DatabasePath()), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
 	), nil
 }
@@ -126,11 +126,11 @@ func (a *app) look(ctx context.Context, cfg *configs.Config) examined {
 	return in
 }
 
-func (in *examined) server(cfg *configs.Config) []doctor.Check {
+func (in *examined) server(cfg *configs.Config, start string) []doctor.Check {
 	const name = "server"
 	var checks []doctor.Check
 	if in.stopped {
-		checks = append(checks, doctor.Failed(name, "nothing answers at "+cfg.SocketPath(), "start it: "+serveCommandFor(cfg)))
+		checks = append(checks, doctor.Failed(name, "nothing answers at "+cfg.SocketPath(), "start it: "+start))
 	}
 	hint := cmp.Or(hintOf(in.err), "do what it says, and then signet doctor again")
 	switch {
@@ -149,14 +149,6 @@ func (in *examined) server(cfg *configs.Config) []doctor.Check {
 		checks = append(checks, doctor.Passed(name, fmt.Sprintf("signet %s, process %d, since %s", in.about.Build, in.process.PID, clock(in.about.Since))))
 	}
 	return checks
-}
-
-// serveCommandFor starts the server of a configuration.
-func serveCommandFor(cfg *configs.Config) string {
-	if cfg.Data != configs.Default().Data {
-		return "signet serve --data " + cfg.Data
-	}
-	return "signet serve"
 }
 
 func (in *examined) sealingKey() []doctor.Check {
