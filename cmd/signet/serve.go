@@ -124,7 +124,7 @@ func (a *app) greet(s *server) {
 %s  keys   %s/.well-known/jwks.json
   data   %s
   next   signet users add NAME%s    in another terminal
-`, s.cfg.Issuer, s.address(), certificate, s.baseURL(), s.cfg.Data, dir)
+`, s.cfg.Issuer, s.address(), certificate, s.clientURL(), s.cfg.Data, dir)
 }
 
 func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger {

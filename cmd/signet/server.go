@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -182,6 +183,15 @@ func (s *server) baseURL() string {
 		return "https://" + s.address()
 	}
 	return "http://" + s.address()
+}
+
+// clientURL is where clients find the server. A certificate is for the host of the issuer
+// and not for an address, and behind a proxy no client reaches the listener.
+func (s *server) clientURL() string {
+	if strings.HasPrefix(s.cfg.Issuer, "https://") {
+		return s.cfg.Issuer
+	}
+	return s.baseURL()
 }
 
 // run answers until ctx ends or a part fails, then lets requests under way end,
