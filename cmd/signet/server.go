@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,6 +88,12 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		return nil, errors.Join(err, s.listener.Close(), s.ops.Close())
 	}
 	s.watch()
+	s.answerBy(s.public(opts, trusted))
+	return s, nil
+}
+
+// public is what the public listener serves.
+func (s *server) public(opts serverOptions, trusted []netip.Prefix) web.Options {
 	public := web.Options{
 		URL:     s.cfg.Issuer,
 		Origins: s.cfg.Origins, RefreshCookie: s.cfg.Delivery == "cookie",
@@ -104,13 +111,17 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	if s.cfg.Dialects.DRFJWT {
 		public.DRFJWT = s.domains.issuer
 	}
+	return public
+}
+
+// answerBy puts what is served behind the public listener.
+func (s *server) answerBy(public web.Options) {
 	s.http = web.HTTPServer(s.metrics.InFlight(web.NewHandler(public)), s.log)
 	limit, do := publicConnections(openFiles())
 	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
 	if s.certificates != nil {
 		s.http.TLSConfig = s.certificates.TLSConfig()
 	}
-	return s, nil
 }
 
 func (s *server) open(ctx context.Context, from serverOptions) (err error) {
