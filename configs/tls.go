@@ -53,8 +53,22 @@ func (c *Config) checkTLS(r *report) {
 	c.checkBehindProxy(r)
 	issuer, err := url.Parse(c.Issuer)
 	if by := c.tlsSetting(); by != "" && err == nil && issuer.Scheme == "http" {
-		r.bothf("issuer", by, "is http, and %s makes the listener speak TLS; write https://%s", by, issuer.Host)
+		r.bothf("issuer", by, "is http, and %s makes the listener speak TLS; write %s", by, c.httpsIssuer(issuer))
 	}
+}
+
+// httpsIssuer is what to write in place of an issuer that is http, which is of this machine.
+func (c *Config) httpsIssuer(plain *url.URL) string {
+	host, port, err := net.SplitHostPort(c.Listen)
+	switch {
+	case len(c.TLS.ACMEHosts) > 0:
+		return "https://" + c.TLS.ACMEHosts[0]
+	case err != nil || !isLoopback(host) || port == "0":
+		return "https:// and the name by which clients reach it, such as https://login.example.com"
+	case port == "443":
+		return "https://" + strings.TrimSuffix(plain.Host, ":"+plain.Port())
+	}
+	return "https://" + net.JoinHostPort(plain.Hostname(), port)
 }
 
 // checkPlain refuses passwords in the clear on a network (RFC 6749 §1.6, RFC 9700 §2.6).

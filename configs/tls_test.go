@@ -51,8 +51,11 @@ func TestCheckTLS(t *testing.T) {
 			`tls.cert: "a\nb" holds a control`, `tls.key: "c\n" holds a control`, `tls.acme_ca: "d\n" holds a control`}},
 		{"files and acme", withACME, func(c *Config) { c.TLS.Cert, c.TLS.Key = "a", "b" }, []string{"tls.acme_hosts: is set beside tls.cert"}},
 		{"http with files", withTLS, func(c *Config) { c.Issuer = "http://localhost:8443" }, []string{
-			"issuer: is http, and tls.cert makes the listener speak TLS; write https://localhost:8443"}},
-		{"http with acme", withACME, func(c *Config) { c.Issuer = "http://localhost" }, []string{"issuer: is http, and tls.acme_hosts makes"}},
+			"issuer: is http, and tls.cert makes the listener speak TLS; write https:// and the name by which clients reach it, such as"}},
+		{"http with files on this machine", withTLS, func(c *Config) { c.Issuer, c.Listen = Default().Issuer, "127.0.0.1:9443" }, []string{"issuer: is http, and tls.cert makes the listener speak TLS; write https://127.0.0.1:9443"}},
+		{"http with files on IPv6", withTLS, func(c *Config) { c.Issuer, c.Listen = "http://[::1]:8080", "[::1]:443" }, []string{"issuer: is http, and tls.cert makes the listener speak TLS; write https://[::1]"}},
+		{"http with files on a free port", withTLS, func(c *Config) { c.Issuer, c.Listen = Default().Issuer, "127.0.0.1:0" }, []string{"issuer: is http, and tls.cert makes the listener speak TLS; write https:// and the name"}},
+		{"http with acme", withACME, func(c *Config) { c.Issuer = "http://localhost" }, []string{"issuer: is http, and tls.acme_hosts makes the listener speak TLS; write https://www.example.com"}},
 
 		{"acme for others", withACME, func(c *Config) { c.TLS.ACMEHosts = []string{"www.example.com"} }, []string{
 			`tls.acme_hosts: does not have "login.example.com", the host of the issuer`}},

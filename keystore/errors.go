@@ -21,6 +21,9 @@ var (
 	// ErrSealingKey: the sealing key is missing, unreadable or not the one that
 	// sealed the keys.
 	ErrSealingKey = errors.New("sealing key")
+	// ErrSealingKeyOpen: the mode of its file lets others in, which chmod mends. It comes
+	// with ErrSealingKey.
+	ErrSealingKeyOpen = errors.New("others may read or change")
 	// ErrVault: a private half that lives outside of the process cannot be reached.
 	ErrVault = errors.New("private keys outside of the database")
 	// ErrKeyFile: what was given is no private key that can be imported.

@@ -139,7 +139,10 @@ func (m *Manager) checkSealingKey() error {
 	if err == nil && key.ID() != m.sealing.ID() {
 		err = fmt.Errorf("%w: %s is not the one that the keys are sealed with", ErrSealingKey, m.sealing.from)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrSealingKeyOpen):
+		return fmt.Errorf("%w; this process goes on with the one it has, and the next start refuses the file as it is", err)
+	case err != nil:
 		return fmt.Errorf("%w; this process goes on with the one it has, and the next start needs the file: restore it from its backup", err)
 	}
 	return nil

@@ -82,8 +82,8 @@ func ReadSealingKey(path string) (*SealingKey, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSealingKey, err)
 	}
 	if mode := info.Mode().Perm(); mode&0o037 != 0 {
-		return nil, fmt.Errorf("%w: others may read or change %s (mode %04o): run chmod 600 %s",
-			ErrSealingKey, path, mode, path)
+		return nil, fmt.Errorf("%w: %w %s (mode %04o): run chmod 600 %s",
+			ErrSealingKey, ErrSealingKeyOpen, path, mode, path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, sealingKeyFileLimit))
 	if err != nil {

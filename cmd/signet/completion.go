@@ -102,6 +102,17 @@ func completeAll(a *app, cmd *cobra.Command) {
 	}
 }
 
+// unquoteUsages takes the backquotes from the usages of flags, which mark a word for
+// --help and which a shell would show as they are.
+func unquoteUsages(cmd *cobra.Command) {
+	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
+	cmd.Flags().VisitAll(plain)
+	cmd.PersistentFlags().VisitAll(plain)
+	for _, sub := range cmd.Commands() {
+		unquoteUsages(sub)
+	}
+}
+
 func completeFlag(cmd *cobra.Command, f *pflag.Flag) {
 	if _, has := cmd.GetFlagCompletionFunc(f.Name); has {
 		return

@@ -25,8 +25,8 @@ func doctorCommand(a *app) *cobra.Command {
 		Short: "Check a deployed issuer, from outside and here",
 		Long: `Check a deployed issuer and say what to do about each finding: its URL as clients
 reach it (certificate, key set, caching, discovery, login, headers, clock), and on
-this machine the server, modes and owners of its files, the sealing key, the disk,
-and the keys. It changes nothing.
+this machine the server, modes and owners of its files, the certificate files, the
+sealing key, the disk, and the keys. It changes nothing.
 
 With --url it asks that issuer from outside alone, from any machine and without its
 configuration. It ends with 1 if a check fails; with --strict also if one warns.`,
@@ -90,10 +90,14 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 	}
 	files := doctor.Files{
 		Data: cfg.Data, Database: cfg.DatabasePath(), SealingKey: cfg.SealKeyPath(), Audit: cfg.AuditPath(), Socket: cfg.SocketPath(), UID: in.process.UID,
+		TLSKey: cfg.TLS.Key, PIN: cfg.Keys.PKCS11PINFile, ACME: acmePath(cfg),
+	}
+	if !in.stopped {
+		files.Lost = a.lostHint(cfg)
 	}
 	return slices.Concat(
-		in.server(cfg), doctor.Settings(cfg.Warnings()), outside.Checks(ctx),
-		files.Checks(), in.sealingKey(), doctor.Disk(cfg.Data, cfg.DatabasePath()), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
+		in.server(cfg, a.serveHint(cfg), a.openHint(cfg, in.err)), doctor.Settings(cfg.Warnings()), outside.Checks(ctx),
+		files.Checks(), certificateFiles(ctx, cfg, !in.stopped), in.sealingKey(cfg), doctor.Disk(cfg.Data, cfg.DatabasePath()), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
 	), nil
 }
 
@@ -126,13 +130,15 @@ func (a *app) look(ctx context.Context, cfg *configs.Config) examined {
 	return in
 }
 
-func (in *examined) server(cfg *configs.Config) []doctor.Check {
+// server says how it is. start is a command that starts it, mend one for what keeps the
+// database from being opened.
+func (in *examined) server(cfg *configs.Config, start, mend string) []doctor.Check {
 	const name = "server"
 	var checks []doctor.Check
 	if in.stopped {
-		checks = append(checks, doctor.Failed(name, "nothing answers at "+cfg.SocketPath(), "start it: "+serveCommandFor(cfg)))
+		checks = append(checks, doctor.Failed(name, "nothing answers at "+cfg.SocketPath(), "start it: "+start))
 	}
-	hint := cmp.Or(hintOf(in.err), "do what it says, and then signet doctor again")
+	hint := cmp.Or(hintOf(in.err), mend, "do what it says, and then signet doctor again")
 	switch {
 	case in.err != nil && in.stopped:
 		checks = append(checks, doctor.Failed("database", "it cannot be opened: "+in.err.Error(), hint))
@@ -151,19 +157,13 @@ func (in *examined) server(cfg *configs.Config) []doctor.Check {
 	return checks
 }
 
-// serveCommandFor starts the server of a configuration.
-func serveCommandFor(cfg *configs.Config) string {
-	if cfg.Data != configs.Default().Data {
-		return "signet serve --data " + cfg.Data
-	}
-	return "signet serve"
-}
-
-func (in *examined) sealingKey() []doctor.Check {
+func (in *examined) sealingKey(cfg *configs.Config) []doctor.Check {
 	const name = "sealing key"
 	switch {
 	case in.err != nil:
 		return []doctor.Check{doctor.Skip(name, "neither a server nor the database could be asked")}
+	case in.about.SealingKeyOpen:
+		return []doctor.Check{doctor.Failed(name, in.about.SealingKey, "chmod 600 "+cfg.SealKeyPath())}
 	case in.about.SealingKey != "":
 		return []doctor.Check{doctor.Failed(name, in.about.SealingKey, "restore the file before the server is restarted, or make another one while it runs: signet keys reseal")}
 	}

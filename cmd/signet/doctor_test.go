@@ -110,7 +110,7 @@ func TestDoctorOnAHealthyIssuer(t *testing.T) {
 	for _, c := range healthy.checks {
 		names = append(names, c.Name)
 	}
-	want := slices.Concat([]string{"server", "settings"}, outsideChecks, []string{"files", "sealing key", "disk", "audit log", "open files", "keys"})
+	want := slices.Concat([]string{"server", "settings"}, outsideChecks, []string{"files", "certificate files", "sealing key", "disk", "audit log", "open files", "keys"})
 	if !slices.Equal(names, want) || healthy.stderr != "" {
 		t.Errorf("checks %q, want %q; %s", names, want, healthy.stderr)
 	}
@@ -154,7 +154,7 @@ func TestDoctorOnFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		doctorOf(t, issuerEnv(dir, addr)).wants(t, exitFailed, "fail server: nothing answers", "fail issuer url: refused",
-			"fail database: others may read or change -> signet doctor", "fail files: seal.key (mode 0644) -> chmod 600 ")
+			"fail database: others may read or change -> chmod 600 "+dir+"/seal.key", "fail files: seal.key (mode 0644) -> chmod 600 ")
 	})
 	t.Run("no directory", func(t *testing.T) {
 		t.Parallel()
@@ -192,6 +192,40 @@ func TestDoctorOnFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		doctorOf(t, issuerEnv(dir, addr)).wants(t, exitFailed, "fail files: seal.key: no such file -> restore", "fail sealing key: the next start needs the file -> signet keys reseal")
+	})
+	t.Run("sealing key open to others", func(t *testing.T) {
+		t.Parallel()
+		dir, addr, _ := runningIssuer(t)
+		key := filepath.Join(dir, "seal.key")
+		if err := os.Chmod(key, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		open := doctorOf(t, issuerEnv(dir, addr))
+		open.wants(t, exitFailed, "fail files: seal.key (mode 0644) -> chmod 600 "+key, "fail sealing key: the next start refuses the file as it is -> chmod 600 "+key)
+		for _, c := range open.checks {
+			if text := c.Found + c.Advice; strings.Contains(text, "restore") || strings.Contains(text, "reseal") {
+				t.Errorf("chmod mends it, and %+v says otherwise", c)
+			}
+		}
+	})
+	t.Run("database removed under the server", func(t *testing.T) {
+		t.Parallel()
+		dir, addr, _ := runningIssuer(t)
+		if err := os.Remove(filepath.Join(dir, "signet.db")); err != nil {
+			t.Fatal(err)
+		}
+		doctorOf(t, issuerEnv(dir, addr)).only("files").wants(t, exitFailed, "fail files: signet.db: no such file -> signet backup FILE --data "+dir+", while the server runs; then stop it, signet restore FILE --data "+dir)
+	})
+	t.Run("database truncated", func(t *testing.T) {
+		t.Parallel()
+		dir, addr, p := runningIssuer(t)
+		p.kill()
+		database := filepath.Join(dir, "signet.db")
+		if err := os.Truncate(database, 20000); err != nil {
+			t.Fatal(err)
+		}
+		doctorOf(t, issuerEnv(dir, addr)).only("database").wants(t, exitFailed,
+			"fail database: truncated: it has 20000 bytes -> mv "+database+" "+database+".bad; signet restore FILE --data "+dir)
 	})
 	t.Run("few files", func(t *testing.T) {
 		t.Parallel()

@@ -246,7 +246,7 @@ func (a *app) door(ctx context.Context) (control.Door, func() error, error) {
 		if !errors.Is(err, control.ErrNoServer) {
 			return nil, nil, err
 		}
-		local, closeLocal, err := localDoor(ctx, cfg)
+		local, closeLocal, err := a.localDoor(ctx, cfg)
 		if !errors.Is(err, boltstore.ErrInUse) || time.Now().After(deadline) {
 			return local, closeLocal, unreached(cfg.SocketPath(), err)
 		}
@@ -255,11 +255,11 @@ func (a *app) door(ctx context.Context) (control.Door, func() error, error) {
 
 // localDoor opens the database of a server that does not run. It makes none: a
 // mistyped directory must not look like an empty issuer.
-func localDoor(ctx context.Context, cfg *configs.Config) (control.Door, func() error, error) {
+func (a *app) localDoor(ctx context.Context, cfg *configs.Config) (control.Door, func() error, error) {
 	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, hintedError{
 			fmt.Errorf("there is no database at %s", cfg.DatabasePath()),
-			noDatabaseHint(cfg),
+			a.noDatabaseHint(cfg),
 		}
 	}
 	d, err := openDomains(ctx, openOptions{config: cfg, log: slog.New(slog.DiscardHandler), stored: true, wait: pollDatabase})

@@ -87,7 +87,7 @@ type crowded struct {
 }
 
 // serveCrowd starts the server under a limit of open files.
-func serveCrowd(t *testing.T, files int) *crowded {
+func serveCrowd(t *testing.T, files int, env ...string) *crowded {
 	t.Helper()
 	c := &crowded{dir: filepath.Join(t.TempDir(), "data")}
 	var err error
@@ -98,7 +98,7 @@ func serveCrowd(t *testing.T, files int) *crowded {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$BINARY" serve --data "$DIR"`, files))
-	cmd.Env = testEnv("BINARY="+binary, "DIR="+c.dir, "SIGNET_LISTEN="+c.addr, "SIGNET_ISSUER=http://"+c.addr, "SIGNET_OPS_LISTEN="+c.ops)
+	cmd.Env = testEnv(append(env, "BINARY="+binary, "DIR="+c.dir, "SIGNET_LISTEN="+c.addr, "SIGNET_ISSUER=http://"+c.addr, "SIGNET_OPS_LISTEN="+c.ops)...)
 	c.process = launch(t, c.addr, cmd)
 	mustSignet(t, doorPassword, "users", "add", "kyoko", "--password-stdin", "--data", c.dir)
 	tokens, err := login(t.Context(), client, c.base, "kyoko", doorPassword)

@@ -215,6 +215,8 @@ func TestDatabaseIsMovedUnderneath(t *testing.T) {
 	}{
 		"removed, and copied from the process": {func(h *harmed) error { return os.Remove(h.db) },
 			"the file was removed or renamed", (*harmed).restoreFromProcess},
+		"removed, and backed up": {func(h *harmed) error { return os.Remove(h.db) },
+			"the file was removed or renamed", (*harmed).restoreFromBackup},
 		"replaced by a backup": {func(h *harmed) error { return os.Rename(h.db+".backup", h.db) },
 			"another file was put in its place", (*harmed).startsOnTheOther},
 		"renamed, and put back": {func(h *harmed) error { return os.Rename(h.db, h.db+".moved") },
@@ -253,6 +255,23 @@ func (h *harmed) restoreFromProcess(stored string) {
 	if err := os.Rename(h.db+".saved", h.db); err != nil {
 		h.t.Fatal(err)
 	}
+	h.process = serveBinary(h.t, h.dir, h.addr)
+	if _, err := refresh(h.t.Context(), client, h.base, h.tokens["refresh"]); err != nil {
+		h.t.Errorf("a session that was acknowledged is lost: %v", err)
+	}
+}
+
+// restoreFromBackup does what the log says first: nothing is lost.
+func (h *harmed) restoreFromBackup(string) {
+	if !strings.Contains(h.stderr.String(), "signet backup FILE") {
+		h.t.Errorf("the log does not name signet backup:\n%s", h.stderr)
+	}
+	saved := filepath.Join(h.t.TempDir(), "saved.db")
+	mustSignet(h.t, "", "backup", saved, "--data", h.dir)
+	if err := h.end(); err != nil {
+		h.t.Errorf("the server ended with %v\n%s", err, h.stderr)
+	}
+	mustSignet(h.t, "", "restore", saved, "--data", h.dir)
 	h.process = serveBinary(h.t, h.dir, h.addr)
 	if _, err := refresh(h.t.Context(), client, h.base, h.tokens["refresh"]); err != nil {
 		h.t.Errorf("a session that was acknowledged is lost: %v", err)

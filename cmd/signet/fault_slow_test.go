@@ -16,8 +16,7 @@ import (
 
 // TestSlowClients: a client that sends or reads a byte at a time holds its connection no
 // longer than the time-outs say (README, Limits), on the public listener, the operators'
-// listener and the control socket, and others are served meanwhile. Every route is in
-// TestSlowClientsOnEveryRoute of internal/web; here are the time-outs as they are.
+// listener and the control socket, and others are served meanwhile.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	c := serveCrowd(t, 1024)
@@ -74,7 +73,7 @@ func dripOn(conn net.Conn, begin, drip string) {
 	if _, err := io.WriteString(conn, begin); err != nil {
 		return
 	}
-	for {
+	for drip != "" {
 		for i := range drip {
 			if _, err := conn.Write([]byte{drip[i]}); err != nil {
 				return

@@ -27,12 +27,15 @@ var commonSections = []section{
 		{"SIGNET_CONFIG", "The configuration file, if --config names none."},
 		{"SIGNET_DATA", "The data directory: where commands find the server."},
 		{"NOTIFY_SOCKET", "Set by systemd: signet serve tells when it is ready, reloads and stops."},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "Where signet serve sends traces of requests; without it, nowhere. The other standard OTEL_ variables hold, too."},
 		{"SOURCE_DATE_EPOCH", "The date of the pages that signet man writes."},
 	}},
 	{"FILES", "", [][2]string{
 		{"./signet-data", "The data directory, unless data names another one. Mode 0700."},
 		{"signet-data/signet.db", "The database: accounts, sessions, clients, and the sealed private keys."},
 		{"signet-data/seal.key", "The key that seals the private keys. Keep a copy of it, apart from copies of the database."},
+		{"signet-data/audit.log", "The audit log, unless audit_file names another one. It is in no backup of the database."},
+		{"signet-data/acme/", "With tls.acme_hosts: the certificates that the CA has issued, and their private keys. Mode 0700."},
 		{"signet-data/control.sock", "The socket by which commands reach the running server. It admits the user of the server, and root."},
 		{"/etc/signet/signet.yaml", "The configuration of the service that the Debian package installs; its data directory is /var/lib/signet."},
 	}},
@@ -52,6 +55,10 @@ func manPage(cmd *cobra.Command, date time.Time) string {
 	r.commands(documented(cmd))
 	r.flags("OPTIONS", cmd.NonInheritedFlags())
 	r.flags("GLOBAL OPTIONS", cmd.InheritedFlags())
+	if cmd.HasExample() {
+		r.section("EXAMPLES")
+		r.text(cmd.Example)
+	}
 	if !cmd.HasParent() {
 		r.common()
 	}

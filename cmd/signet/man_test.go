@@ -20,10 +20,13 @@ func TestManualPages(t *testing.T) {
 	needs(t, err == nil, "there is man (man-db)")
 	dir := filepath.Join(t.TempDir(), "man1")
 	mustSignet(t, "", "man", dir)
-	pages := 0
+	pages, examples := 0, 0
 	var check func(*cobra.Command)
 	check = func(cmd *cobra.Command) {
 		pages++
+		if cmd.HasExample() {
+			examples++
+		}
 		t.Run(pageName(cmd), func(t *testing.T) { checkPage(t, cmd, filepath.Join(dir, pageName(cmd)+".1")) })
 		for _, sub := range documented(cmd) {
 			check(sub)
@@ -31,15 +34,15 @@ func TestManualPages(t *testing.T) {
 	}
 	check(newRoot(&terminal{}))
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) != pages || pages < 30 {
-		t.Errorf("%d files for %d commands: %v", len(files), pages, err)
+	if err != nil || len(files) != pages || pages < 30 || examples == 0 {
+		t.Errorf("%d files for %d commands, %d with examples: %v", len(files), pages, examples, err)
 	}
 }
 
 func checkPage(t *testing.T, cmd *cobra.Command, file string) {
 	rendered := render(t, file)
 	text := words(rendered)
-	for _, want := range append(strings.Split(cmd.Long, "\n"), cmd.Short) {
+	for _, want := range slices.Concat(strings.Split(cmd.Long, "\n"), strings.Split(cmd.Example, "\n"), []string{cmd.Short}) {
 		if !strings.Contains(text, words(want)) {
 			t.Errorf("the page does not say %q", want)
 		}
@@ -53,6 +56,9 @@ func checkPage(t *testing.T, cmd *cobra.Command, file string) {
 			t.Errorf("the page lacks --%s", f.Name)
 		}
 	})
+	if strings.Contains(text, " EXAMPLES ") != cmd.HasExample() {
+		t.Errorf("EXAMPLES are there: %v, want %v", !cmd.HasExample(), cmd.HasExample())
+	}
 	for _, title := range []string{"NAME", "SYNOPSIS", "DESCRIPTION"} {
 		if !strings.Contains(text, " "+title+" ") {
 			t.Errorf("the page has no %s", title)
@@ -85,7 +91,7 @@ func TestManualOfTheProgram(t *testing.T) {
 	dir := t.TempDir()
 	mustSignet(t, "", "man", dir)
 	text := words(render(t, filepath.Join(dir, "signet.1")))
-	for _, want := range []string{"EXIT STATUS 0 It is done.", "ENVIRONMENT", "SIGNET_CONFIG", "FILES", "seal.key", "signet-users(1)"} {
+	for _, want := range []string{"EXIT STATUS 0 It is done.", "ENVIRONMENT", "SIGNET_CONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT Where signet serve sends traces", "FILES", "seal.key", "audit.log The audit log", "acme/ With tls.acme_hosts", "signet-users(1)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("signet(1) does not say %q", want)
 		}

@@ -187,6 +187,13 @@ func expectDashboard(t *testing.T, e exposition) {
 	if expressions < 20 {
 		t.Errorf("%d expressions found", expressions)
 	}
+	for _, r := range alerts(t) {
+		for _, name := range regexp.MustCompile(`signet_\w+`).FindAllString(r.Expr, -1) {
+			if !strings.Contains(rules, name) && !slices.Contains(settingGauges, name) {
+				t.Errorf("%s is about %s, which no panel shows", r.Alert, name)
+			}
+		}
+	}
 	file := filepath.Join(t.TempDir(), "dashboard.yaml")
 	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
@@ -195,6 +202,9 @@ func expectDashboard(t *testing.T, e exposition) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// settingGauges are metrics that only say what is configured.
+var settingGauges = []string{"signet_keys_rotate_every_seconds", "signet_keys_publish_ahead_seconds"}
 
 func overlap(a, b panel) bool {
 	p, q := a.GridPos, b.GridPos

@@ -77,6 +77,7 @@ func (a *app) restore(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	done.serve = a.serveHint(cfg)
 	return a.print(done, func(w io.Writer) { writeRestored(w, done, time.Now()) })
 }
 
@@ -131,13 +132,7 @@ func judge(cfg *configs.Config, path, name string) (restored, error) {
 		return restored{}, err
 	}
 	out := restored{held: holding(contents), Database: cfg.DatabasePath(), Token: contents.Ring.InVault(), Stops: contents.Ring.StopsAt(time.Now())}
-	out.File, out.serve = name, "signet serve"
-	if cfg.Data != configs.Default().Data {
-		out.serve += " --data " + cfg.Data
-	}
-	if cfg.SealKey != "" {
-		out.serve += " --seal-key " + cfg.SealKey
-	}
+	out.File = name
 	seal := cfg.SealKeyPath()
 	_, err = keystore.SealingKeyFor(seal, contents.Ring)
 	switch {

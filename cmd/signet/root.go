@@ -45,6 +45,9 @@ func (e hintedError) Unwrap() error { return e.error }
 func run(ctx context.Context, term *terminal, args []string) int {
 	root := newRoot(term)
 	root.SetArgs(args)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		unquoteUsages(root)
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
@@ -121,7 +124,7 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	root.SetErr(term.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.configPath, "config", "", "configuration `FILE` (also $SIGNET_CONFIG); configs/signet.yaml shows every setting")
+	flags.StringVar(&a.configPath, "config", "", "configuration `FILE` (also $SIGNET_CONFIG); signet serve --reference shows every setting")
 	flags.StringVarP(&a.output, "output", "o", "table", "`FORMAT` of results: table for people, json for programs")
 	a.changed = configs.Flags(flags, "data", "seal_key")
 	root.AddCommand(

@@ -35,7 +35,7 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 		Args: noArguments,
 	}
 	changed := configs.Flags(cmd.Flags())
-	cmd.Flags().BoolVar(&check, "check", false, "check the configuration, print what is wrong with it, and stop")
+	cmd.Flags().BoolVar(&check, "check", false, "check the configuration and the certificate files, print what is wrong with them, and stop")
 	cmd.Flags().BoolVar(&reference, "reference", false, "print the configuration file with every setting at its default, commented, and stop")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if reference {
@@ -55,6 +55,10 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 			fmt.Fprintf(a.err, "warning: %s\n", warning)
 		}
 		if check {
+			// It asks no CA, and writes nothing.
+			if _, err := openCertificates(cfg, newLog(a.err, cfg, new(slog.LevelVar)), nil); err != nil {
+				return err
+			}
 			return a.print(checked{Good: true, Warnings: cfg.Warnings()}, func(w io.Writer) {
 				fmt.Fprintln(w, "the configuration is good")
 			})
@@ -120,7 +124,7 @@ func (a *app) greet(s *server) {
 %s  keys   %s/.well-known/jwks.json
   data   %s
   next   signet users add NAME%s    in another terminal
-`, s.cfg.Issuer, s.address(), certificate, s.baseURL(), s.cfg.Data, dir)
+`, s.cfg.Issuer, s.address(), certificate, s.clientURL(), s.cfg.Data, dir)
 }
 
 func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger {

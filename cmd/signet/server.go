@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -86,6 +88,12 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		return nil, errors.Join(err, s.listener.Close(), s.ops.Close())
 	}
 	s.watch()
+	s.answerBy(s.public(opts, trusted))
+	return s, nil
+}
+
+// public is what the public listener serves.
+func (s *server) public(opts serverOptions, trusted []netip.Prefix) web.Options {
 	public := web.Options{
 		URL:     s.cfg.Issuer,
 		Origins: s.cfg.Origins, RefreshCookie: s.cfg.Delivery == "cookie",
@@ -103,13 +111,17 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 	if s.cfg.Dialects.DRFJWT {
 		public.DRFJWT = s.domains.issuer
 	}
+	return public
+}
+
+// answerBy puts what is served behind the public listener.
+func (s *server) answerBy(public web.Options) {
 	limit, do := publicConnections(openFiles())
 	s.http = web.HTTPServer(web.AtMost(limit, s.metrics.InFlight(web.NewHandler(public))), s.log)
 	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
 	if s.certificates != nil {
 		s.http.TLSConfig = s.certificates.TLSConfig()
 	}
-	return s, nil
 }
 
 func (s *server) open(ctx context.Context, from serverOptions) (err error) {
@@ -182,6 +194,15 @@ func (s *server) baseURL() string {
 		return "https://" + s.address()
 	}
 	return "http://" + s.address()
+}
+
+// clientURL is where clients find the server. A certificate is for the host of the issuer
+// and not for an address, and behind a proxy no client reaches the listener.
+func (s *server) clientURL() string {
+	if strings.HasPrefix(s.cfg.Issuer, "https://") {
+		return s.cfg.Issuer
+	}
+	return s.baseURL()
 }
 
 // run answers until ctx ends or a part fails, then lets requests under way end,

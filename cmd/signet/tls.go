@@ -34,12 +34,16 @@ func openCertificates(cfg *configs.Config, log *slog.Logger, now func() time.Tim
 	case len(cfg.TLS.ACMEHosts) > 0:
 		return openACME(cfg, log)
 	case cfg.ServesTLS():
-		return openPair(cfg, log, now)
+		files, err := openPair(cfg, log, now)
+		if err != nil {
+			return nil, err // and not a nil *Files, which is no nil certificates
+		}
+		return files, nil
 	}
 	return nil, nil
 }
 
-func openPair(cfg *configs.Config, log *slog.Logger, now func() time.Time) (certificates, error) {
+func openPair(cfg *configs.Config, log *slog.Logger, now func() time.Time) (*transport.Files, error) {
 	host := ""
 	if u, err := url.Parse(cfg.Issuer); err == nil {
 		host = u.Hostname()
@@ -66,10 +70,13 @@ func pairHint(err error, cfg *configs.Config) string {
 	return fmt.Sprintf("see what the files hold: openssl x509 -noout -subject -in %s; openssl pkey -noout -in %s", cfg.TLS.Cert, cfg.TLS.Key)
 }
 
+// acmePath is the directory of what a CA has issued, with the private keys.
+func acmePath(cfg *configs.Config) string { return filepath.Join(cfg.Data, "acme") }
+
 func openACME(cfg *configs.Config, log *slog.Logger) (certificates, error) {
 	acme, err := transport.NewACME(transport.ACMEOptions{
 		Hosts: cfg.TLS.ACMEHosts, Email: cfg.TLS.ACMEEmail, Directory: cfg.TLS.ACMEDirectory, CA: cfg.TLS.ACMECA,
-		Cache: filepath.Join(cfg.Data, "acme"), Log: log,
+		Cache: acmePath(cfg), Log: log,
 	})
 	if err != nil {
 		return nil, hintedError{fmt.Errorf("tls.acme_ca: %w", err), "name a PEM file with the roots of the directory's URL, or leave the setting out"}

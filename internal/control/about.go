@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"signet/keystore"
@@ -22,6 +23,8 @@ type About struct {
 	Policy keystore.Policy `json:"policy"`
 	// SealingKey is why the next start could not open the keys; empty if it could.
 	SealingKey string `json:"sealing_key,omitempty"`
+	// SealingKeyOpen says that the reason is the mode of its file.
+	SealingKeyOpen bool `json:"sealing_key_open,omitempty"`
 	// Audit is how the audit log stands.
 	Audit AuditState `json:"audit,omitzero"`
 }
@@ -40,7 +43,7 @@ func (o *Operator) about(context.Context, struct{}) (About, error) {
 		a.Running, a.Since = true, o.Live.since
 	}
 	if err := o.Keys.CheckSealingKey(); err != nil {
-		a.SealingKey = err.Error()
+		a.SealingKey, a.SealingKeyOpen = err.Error(), errors.Is(err, keystore.ErrSealingKeyOpen)
 	}
 	if o.Audit != nil {
 		a.Audit = AuditState{Path: o.Audit.Path(), Records: o.Audit.Head().Seq}

@@ -20,8 +20,10 @@ func laidOut(t *testing.T) Files {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, os.Mkdir(dir, 0o700))
-	f := Files{Data: dir, Database: filepath.Join(dir, "signet.db"), SealingKey: filepath.Join(dir, "seal.key"), Audit: filepath.Join(dir, "audit.log"), Socket: filepath.Join(dir, "control.sock"), UID: -1}
-	for _, path := range []string{f.Database, f.SealingKey, f.Audit, f.Socket} {
+	f := Files{Data: dir, Database: filepath.Join(dir, "signet.db"), SealingKey: filepath.Join(dir, "seal.key"), Audit: filepath.Join(dir, "audit.log"), Socket: filepath.Join(dir, "control.sock"), UID: -1,
+		TLSKey: filepath.Join(dir, "key.pem"), PIN: filepath.Join(dir, "pin"), ACME: filepath.Join(dir, "acme")}
+	must(t, os.Mkdir(f.ACME, 0o700))
+	for _, path := range []string{f.Database, f.SealingKey, f.Audit, f.Socket, f.TLSKey, f.PIN} {
 		must(t, os.WriteFile(path, nil, 0o600))
 	}
 	return f
@@ -44,6 +46,16 @@ func TestFiles(t *testing.T) {
 		{"an audit log that the group may read", func(t *testing.T, f *Files) { must(t, os.Chmod(f.Audit, 0o640)) }, nil},
 		{"no audit log yet", func(t *testing.T, f *Files) { must(t, os.Remove(f.Audit)) }, nil},
 		{"no socket", func(t *testing.T, f *Files) { must(t, os.Remove(f.Socket)) }, nil},
+		{"a TLS key that all may read", func(t *testing.T, f *Files) { must(t, os.Chmod(f.TLSKey, 0o644)) }, []finding{{"files", Fail, "key.pem (mode 0644)", "chmod 600 "}}},
+		{"a TLS key that is mounted", func(t *testing.T, f *Files) { must(t, os.Chmod(f.TLSKey, 0o440)) }, nil},
+		{"no TLS key, which is for another check", func(t *testing.T, f *Files) { must(t, os.Remove(f.TLSKey)) }, nil},
+		{"a cache of certificates that others may list", func(t *testing.T, f *Files) { must(t, os.Chmod(f.ACME, 0o755)) }, []finding{{"files", Fail, "acme (mode 0755)", "chmod 700 "}}},
+		{"no certificate issued yet", func(t *testing.T, f *Files) { must(t, os.Remove(f.ACME)) }, nil},
+		{"a PIN that the group may read", func(t *testing.T, f *Files) { must(t, os.Chmod(f.PIN, 0o640)) }, []finding{{"files", Fail, "pin (mode 0640)", "chmod 600 "}}},
+		{"no PIN", func(t *testing.T, f *Files) { must(t, os.Remove(f.PIN)) }, []finding{{"files", Fail, "pin: no such file", "keys.pkcs11_pin_file"}}},
+		{"neither a certificate nor a token", func(t *testing.T, f *Files) { f.TLSKey, f.PIN = "", "" }, nil},
+		{"a database that is gone under the server", func(t *testing.T, f *Files) { f.Lost = "signet backup FILE"; must(t, os.Remove(f.Database)) },
+			[]finding{{"files", Fail, "signet.db: no such file", "signet backup FILE"}}},
 		{"no sealing key", func(t *testing.T, f *Files) { must(t, os.Remove(f.SealingKey)) }, []finding{{"files", Fail, "seal.key: no such file", "restore"}}},
 		{"no database", func(t *testing.T, f *Files) { must(t, os.Remove(f.Database)) }, []finding{{"files", Fail, "signet.db: no such file", "restore"}}},
 		{"no directory", func(t *testing.T, f *Files) { f.Data += "-other" }, []finding{{"files", Fail, "no such file", "--data DIR"}}},

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,9 @@ func OpenFiles(opts FilesOptions) (*Files, error) {
 func (f *Files) TLSConfig() *tls.Config {
 	return config(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current.Load(), nil })
 }
+
+// Leaf is the certificate in force.
+func (f *Files) Leaf() *x509.Certificate { return f.current.Load().Leaf }
 
 // NotAfter is when the certificate in force expires.
 func (f *Files) NotAfter() time.Time { return f.current.Load().Leaf.NotAfter }
@@ -144,7 +148,7 @@ func (f *Files) warnOfPair(pair *tls.Certificate) {
 	if err := pair.Leaf.VerifyHostname(f.opts.Host); f.opts.Host != "" && err != nil {
 		f.log.Warn("the certificate is not for the host of the issuer, and clients refuse it", "host", f.opts.Host, "error", err)
 	}
-	if mode := f.seen.key.mode(); mode&0o077 != 0 {
+	if mode := f.seen.key.mode(); mode&0o037 != 0 { // the group may read: a mounted secret
 		f.log.Warn("others may read or change the private key of the certificate; run chmod 600 on it", "mode", mode.String())
 	}
 }

@@ -337,14 +337,14 @@ func TestPairThatIsServedWithAWarning(t *testing.T) {
 	p := newPairs(t)
 	p.opts.Host = "other.example.com"
 	p.issue(-1, 60).Write(t, p.dir)
-	if err := os.Chmod(p.opts.Key, 0o640); err != nil {
+	if err := os.Chmod(p.opts.Key, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenFiles(p.opts); err != nil {
 		t.Fatal(err)
 	}
 	said := p.said()
-	for _, want := range []string{"is not for the host of the issuer", "host=other.example.com", "others may read or change the private key", "mode=-rw-r-----"} {
+	for _, want := range []string{"is not for the host of the issuer", "host=other.example.com", "others may read or change the private key", "mode=-rw-r--r--"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the log does not hold %q: %s", want, said)
 		}

@@ -92,7 +92,7 @@ func (o *outside) damaged(cause error) error {
 		return *o.damage.Load()
 	}
 	o.log.Error("the database file was damaged while it was open; nothing is read from it or written to it any more",
-		"file", o.path, "cause", cause, "do", "stop signet, restore a backup (signet restore FILE), start signet")
+		"file", o.path, "cause", cause, "do", "stop signet, mv "+o.path+" "+o.path+".bad, restore a backup (signet restore FILE), start signet")
 	return err
 }
 
@@ -109,7 +109,7 @@ func (o *outside) check() error {
 		}
 	}
 	if err := o.inPlace(); err != nil {
-		return fmt.Errorf("%w: put it back; the server's log says where its data is", err)
+		return fmt.Errorf("%w: put it back; or signet backup FILE, which has all that was stored, then stop the server, and signet restore FILE", err)
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func (o *outside) inPlace() error {
 	case err != nil && !o.told:
 		o.log.Error("the database file is not in its place; nothing is written until it is back",
 			"file", o.path, "cause", err, "stored_so_far", o.handle(),
-			"do", "put the file back, or copy stored_so_far elsewhere if you need it and restart signet")
+			"do", "put the file back; or signet backup FILE, which has all that was stored, then stop signet, move away what is at its place, signet restore FILE, and start signet; stored_so_far is the file itself")
 	case err == nil && o.told:
 		o.log.Info("the database file is in its place again", "file", o.path)
 	}
