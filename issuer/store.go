@@ -8,7 +8,8 @@ import (
 // Session is one login. It is one record, updated in place at each refresh,
 // however often that happens.
 type Session struct {
-	// ID is the sid claim: 128 random bits in lower-case hexadecimal (32 characters).
+	// ID is the sid claim: 32 characters of lower-case hexadecimal, in order of time;
+	// see newSessionID.
 	ID string
 	// Subject is the user's ID, the sub claim.
 	Subject string
