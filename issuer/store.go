@@ -66,7 +66,8 @@ type SessionIndex interface {
 	EndSubjectSessions(ctx context.Context, subject string) (int, error)
 	// SweepSessions looks at up to limit sessions whose ID is greater than
 	// after, deletes those that sweep matches, and returns how many, with the
-	// last ID it looked at; an empty last says that it reached the end. The
+	// last ID it looked at; an empty last says that it reached the end. It may stop
+	// before limit, so that what it deletes holds up no other writer for long. The
 	// deletions are one atomic step, and each looks at the record again: a
 	// session that was refreshed in between stays.
 	SweepSessions(ctx context.Context, sweep Sweep, after string, limit int) (ended int, last string, err error)
