@@ -218,7 +218,7 @@ func (i *Issuer) open(ctx context.Context, a Attempt, open opening, e *event.Eve
 
 func newSession(u users.User, client string, now time.Time, life time.Duration) Session {
 	return Session{
-		ID: newID(), Subject: u.ID, Client: client, Current: newID(), Epoch: u.Epoch,
+		ID: newSessionID(now), Subject: u.ID, Client: client, Current: newID(), Epoch: u.Epoch,
 		Created: now, Rotated: now, Ends: wholeSecond(now.Add(life)),
 	}
 }

@@ -77,7 +77,7 @@ var Known = map[string]func(users.User) any{
 // its access token.
 func (i *Issuer) CheckLength(u users.User) error {
 	p, now := i.policy.Load(), i.instant()
-	s := Session{ID: newID(), Subject: u.ID, Client: FirstParty, Ends: now.Add(p.SessionLifetime)}
+	s := Session{ID: newSessionID(now), Subject: u.ID, Client: FirstParty, Ends: now.Add(p.SessionLifetime)}
 	claims := p.accessClaims(&s, u, newID(), now)
 	typ, err := p.typ(claims.Audience, TypJWT)
 	if err == nil {

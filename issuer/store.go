@@ -8,7 +8,8 @@ import (
 // Session is one login. It is one record, updated in place at each refresh,
 // however often that happens.
 type Session struct {
-	// ID is the sid claim: 128 random bits in lower-case hexadecimal (32 characters).
+	// ID is the sid claim: 32 characters of lower-case hexadecimal, in order of time;
+	// see newSessionID.
 	ID string
 	// Subject is the user's ID, the sub claim.
 	Subject string
@@ -65,7 +66,8 @@ type SessionIndex interface {
 	EndSubjectSessions(ctx context.Context, subject string) (int, error)
 	// SweepSessions looks at up to limit sessions whose ID is greater than
 	// after, deletes those that sweep matches, and returns how many, with the
-	// last ID it looked at; an empty last says that it reached the end. The
+	// last ID it looked at; an empty last says that it reached the end. It may stop
+	// before limit, so that what it deletes holds up no other writer for long. The
 	// deletions are one atomic step, and each looks at the record again: a
 	// session that was refreshed in between stays.
 	SweepSessions(ctx context.Context, sweep Sweep, after string, limit int) (ended int, last string, err error)

@@ -1,13 +1,11 @@
 package boltstore
 
 import (
-	"encoding/hex"
 	"fmt"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
-	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/users"
 )
@@ -33,22 +31,6 @@ type userRecord struct {
 	Groups      []string `cbor:"14,keyasint,omitempty"`
 	Permissions []string `cbor:"15,keyasint,omitempty"`
 	Claims      string   `cbor:"16,keyasint,omitempty"`
-}
-
-// sessionRecord is what every refresh rewrites, so it is kept small: some 160
-// bytes.
-type sessionRecord struct {
-	Subject    []byte `cbor:"1,keyasint"`
-	Client     string `cbor:"2,keyasint,omitempty"`
-	Created    int64  `cbor:"3,keyasint"`
-	Rotated    int64  `cbor:"4,keyasint"`
-	Expires    int64  `cbor:"5,keyasint"`
-	Ends       int64  `cbor:"6,keyasint"`
-	Generation uint64 `cbor:"7,keyasint,omitempty"`
-	Current    []byte `cbor:"8,keyasint"`
-	Previous   []byte `cbor:"9,keyasint,omitempty"`
-	KID        string `cbor:"10,keyasint,omitempty"`
-	Epoch      uint64 `cbor:"11,keyasint,omitempty"`
 }
 
 // clientRecord omits what is empty, and an empty list comes back as nil.
@@ -102,28 +84,6 @@ func decodeUser(id string, b []byte) (users.User, error) {
 	}, nil
 }
 
-func encodeSession(s issuer.Session) ([]byte, error) {
-	return cbor.Marshal(sessionRecord{
-		Subject: packID(s.Subject), Client: s.Client, KID: s.KID, Generation: s.Generation, Epoch: s.Epoch,
-		Created: s.Created.UnixMilli(), Rotated: s.Rotated.UnixMilli(),
-		Expires: s.Expires.UnixMilli(), Ends: s.Ends.UnixMilli(),
-		Current: packID(s.Current), Previous: packID(s.Previous),
-	})
-}
-
-func decodeSession(id string, b []byte) (issuer.Session, error) {
-	var r sessionRecord
-	if err := decode(b, &r); err != nil {
-		return issuer.Session{}, err
-	}
-	return issuer.Session{
-		ID: id, Subject: unpackID(r.Subject), Client: r.Client, KID: r.KID, Generation: r.Generation, Epoch: r.Epoch,
-		Created: instant(r.Created), Rotated: instant(r.Rotated),
-		Expires: instant(r.Expires), Ends: instant(r.Ends),
-		Current: unpackID(r.Current), Previous: unpackID(r.Previous),
-	}, nil
-}
-
 func encodeClient(c oauth.Client) ([]byte, error) {
 	r := clientRecord{
 		Public: c.Public, Grants: c.Grants, Scopes: c.Scopes, Audiences: c.Audiences, Alg: c.Alg, Keys: c.Keys,
@@ -158,45 +118,3 @@ func decode(b []byte, record any) error {
 }
 
 func instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-
-// How packID wrote an identifier: its first byte.
-const (
-	packedText = iota
-	packedHex
-)
-
-// packID writes 32 lower-case hexadecimal digits, as all identifiers are, in
-// 16 bytes, and any other text as it is.
-func packID(s string) []byte {
-	if s == "" {
-		return nil
-	}
-	if isHex32(s) {
-		b, _ := hex.AppendDecode([]byte{packedHex}, []byte(s))
-		return b
-	}
-	return append([]byte{packedText}, s...)
-}
-
-func unpackID(b []byte) string {
-	switch {
-	case len(b) == 0:
-		return ""
-	case b[0] == packedHex:
-		return hex.EncodeToString(b[1:])
-	default:
-		return string(b[1:])
-	}
-}
-
-func isHex32(s string) bool {
-	if len(s) != 32 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}

@@ -143,7 +143,7 @@ func TestRefusedFiles(t *testing.T) {
 		}, ErrForeign, "belongs to another program"},
 		{"newer schema", func(t *testing.T, path string) {
 			rawBuckets(t, path, map[string]map[string]string{"meta": {"application": "signet", "schema": "\x00\x00\x00\x07"}})
-		}, ErrForeign, "was written by a newer signet (schema 7; this one knows 2): use the newer version"},
+		}, ErrForeign, "was written by a newer signet (schema 7; this one knows 3): use the newer version"},
 		{"no schema", func(t *testing.T, path string) {
 			rawBuckets(t, path, map[string]map[string]string{"meta": {"application": "signet"}})
 		}, ErrDamaged, "no schema version"},

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 )
 
 // bbolt maps the file into memory and trusts the page numbers it finds: one
@@ -129,10 +130,18 @@ const (
 type inspection struct {
 	f    io.ReaderAt
 	meta meta
-	free map[uint64]bool
-	seen map[uint64]bool
+	free pageSet
+	seen pageSet
 	next []uint64
+	buf  []byte // of the page under inspection
 }
+
+// pageSet is a set of page numbers below the high-water mark, one bit each.
+type pageSet []uint64
+
+func (m meta) newPageSet() pageSet     { return make(pageSet, m.pages/64+1) }
+func (s pageSet) has(page uint64) bool { return s[page/64]>>(page%64)&1 == 1 }
+func (s pageSet) add(page uint64)      { s[page/64] |= 1 << (page % 64) }
 
 // inspect returns the first fault in the structure of the file: a page number
 // out of range or used twice, or an element that does not fit its page. It
@@ -142,7 +151,7 @@ func inspect(f io.ReaderAt, limit int) error {
 	if err != nil {
 		return err
 	}
-	in := inspection{f: f, meta: m, free: map[uint64]bool{}, seen: map[uint64]bool{}, next: []uint64{m.root}}
+	in := inspection{f: f, meta: m, free: m.newPageSet(), seen: m.newPageSet(), next: []uint64{m.root}}
 	if err := in.freelist(); err != nil {
 		return err
 	}
@@ -160,30 +169,40 @@ func inspect(f io.ReaderAt, limit int) error {
 	return nil
 }
 
-// page reads the page with its overflow pages, and marks them as seen.
+// page reads the page with its overflow pages, and marks them as seen. The next call
+// overwrites what it returns.
 func (in *inspection) page(id uint64) ([]byte, error) {
 	if id < 2 || id >= in.meta.pages {
 		return nil, fmt.Errorf("page %d: there are only %d", id, in.meta.pages)
 	}
-	var head [pageHeader]byte
-	if _, err := in.f.ReadAt(head[:], int64(id*in.meta.pageSize)); err != nil {
-		return nil, fmt.Errorf("page %d: %w", id, err)
+	p, err := in.read(id, 0)
+	if err != nil {
+		return nil, err
 	}
+	head := p[:pageHeader]
 	more := uint64(binary.NativeEndian.Uint32(head[12:]))
-	if got := binary.NativeEndian.Uint64(head[:]); got != id || id+more >= in.meta.pages {
+	if got := binary.NativeEndian.Uint64(head); got != id || id+more >= in.meta.pages {
 		return nil, fmt.Errorf("page %d: calls itself %d and has %d more, of %d", id, got, more, in.meta.pages)
 	}
 	for i := id; i <= id+more; i++ {
-		if in.seen[i] || in.free[i] {
+		if in.seen.has(i) || in.free.has(i) {
 			return nil, fmt.Errorf("page %d: used twice", i)
 		}
-		in.seen[i] = true
+		in.seen.add(i)
 	}
-	p := make([]byte, (1+more)*in.meta.pageSize)
-	if _, err := in.f.ReadAt(p, int64(id*in.meta.pageSize)); err != nil {
+	if more == 0 {
+		return p, nil
+	}
+	return in.read(id, more)
+}
+
+func (in *inspection) read(id, more uint64) ([]byte, error) {
+	size := int((1 + more) * in.meta.pageSize)
+	in.buf = slices.Grow(in.buf[:0], size)[:size]
+	if _, err := in.f.ReadAt(in.buf, int64(id*in.meta.pageSize)); err != nil {
 		return nil, fmt.Errorf("page %d: %w", id, err)
 	}
-	return p, nil
+	return in.buf, nil
 }
 
 // elements checks what is on a branch or leaf page and queues where it leads.
@@ -271,10 +290,11 @@ func (in *inspection) freelist() error {
 	last := uint64(1)
 	for i := range count {
 		id := n.Uint64(ids[8*i:])
-		if id <= last || id >= in.meta.pages || in.seen[id] {
+		if id <= last || id >= in.meta.pages || in.seen.has(id) {
 			return fmt.Errorf("page %d cannot be free", id)
 		}
-		in.free[id], last = true, id
+		in.free.add(id)
+		last = id
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ func (s *Store) CreateSession(ctx context.Context, session issuer.Session) error
 		if t.get(bucketSessions, id) != nil {
 			return issuer.ErrSessionExists
 		}
+		pack(t)
 		if err := t.put(bucketSessions, id, value); err != nil {
 			return err
 		}
@@ -116,6 +117,10 @@ func (s *Store) EndSubjectSessions(ctx context.Context, subject string) (ended i
 	return ended, nil
 }
 
+// sweepBatch is how many sessions a step of a sweep ends at most: each touches a page of
+// its own in the index, and writers wait for all of them.
+const sweepBatch = 100
+
 // SweepSessions implements issuer.SessionIndex. It looks for candidates in a
 // read transaction, and occupies the writer only to delete them.
 func (s *Store) SweepSessions(ctx context.Context, sweep issuer.Sweep, after string, limit int) (ended int, last string, err error) {
@@ -137,21 +142,19 @@ func (s *Store) sweepCandidates(ctx context.Context, sweep issuer.Sweep, after s
 	err = s.view(ctx, func(t *tx) error {
 		looked := 0
 		for key, value := range following(t.Bucket(bucketSessions).Cursor(), nil, after) {
-			if looked >= limit {
+			if looked >= limit || len(ids) >= sweepBatch {
 				return nil
 			}
 			looked, last = looked+1, string(key)
-			session, err := decodeSession(last, value)
+			ends, err := matches(sweep, last, value)
 			if err != nil {
 				return err
 			}
-			if sweep.Matches(session) {
+			if ends {
 				ids = append(ids, last)
 			}
 		}
-		if looked < limit {
-			last = ""
-		}
+		last = ""
 		return nil
 	})
 	return ids, last, err
@@ -195,10 +198,17 @@ func storeSession(t *tx, session issuer.Session) error {
 	if err != nil {
 		return err
 	}
+	pack(t)
 	return t.put(bucketSessions, []byte(session.ID), value)
 }
 
+// pack keeps the pages of sessions full. IDs are in order of time and records do not grow,
+// so nothing comes between those of a page once it was split; bbolt's half would stay
+// half. It merges pages that are filled to less than half of this.
+func pack(t *tx) { t.Bucket(bucketSessions).FillPercent = 0.9 }
+
 func deleteSession(t *tx, session issuer.Session) error {
+	pack(t)
 	if err := t.delete(bucketSessions, []byte(session.ID)); err != nil {
 		return err
 	}

@@ -53,12 +53,34 @@ func oldRecord(t *testing.T, u users.User) string {
 	return string(b)
 }
 
+// oldSession is a session as schemas 1 and 2 wrote it.
+func oldSession(t failer, s issuer.Session) string {
+	t.Helper()
+	record := map[int]any{
+		1: packID(s.Subject), 3: s.Created.UnixMilli(), 4: s.Rotated.UnixMilli(), 5: s.Expires.UnixMilli(), 6: s.Ends.UnixMilli(),
+		8: packID(s.Current), 10: s.KID,
+	}
+	if s.Client != "" {
+		record[2] = s.Client
+	}
+	if s.Generation > 0 {
+		record[7], record[9] = s.Generation, packID(s.Previous)
+	}
+	if s.Epoch > 0 {
+		record[11] = s.Epoch
+	}
+	b, err := cbor.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // oldBuckets are a database of schema 1 with n users.
 func oldBuckets(t *testing.T, n int) map[string]map[string]string {
 	t.Helper()
-	session, err1 := encodeSession(testSession(1))
-	client, err2 := encodeClient(testClient)
-	if err := errors.Join(err1, err2); err != nil {
+	client, err := encodeClient(testClient)
+	if err != nil {
 		t.Fatal(err)
 	}
 	byName, byID := map[string]string{}, map[string]string{}
@@ -71,7 +93,7 @@ func oldBuckets(t *testing.T, n int) map[string]map[string]string {
 		"keys":       {"ring": `{"version":7}`},
 		"users":      byID,
 		"names":      byName,
-		"sessions":   {testSession(1).ID: string(session)},
+		"sessions":   {testSession(1).ID: oldSession(t, testSession(1))},
 		"by-subject": {string(subjectKey(testSession(1).Subject, testSession(1).ID)): ""},
 		"clients":    {testClient.ID: string(client)},
 		"assertions": {},
@@ -141,11 +163,11 @@ func TestUpgradeOfSchema1(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if found, names := schemaOf(t, path); found != 2 || len(names) != 10 {
+	if found, names := schemaOf(t, path); found != schema || len(names) != 10 {
 		t.Errorf("the upgraded file has schema %d and %q", found, names)
 	}
 	wantUpgraded(t, path, n, logger)
-	if said := log.String(); strings.Count(said, "an older signet no longer opens it") != 1 || !strings.Contains(said, "from=1 to=2") {
+	if said := log.String(); strings.Count(said, "an older signet no longer opens it") != 1 || !strings.Contains(said, "from=1 to=3") {
 		t.Errorf("two starts log %q, want one upgrade", said)
 	}
 }
@@ -303,6 +325,7 @@ func TestLostBucketOfEitherSchema(t *testing.T) {
 	for _, name := range []string{"keys", "users", "names", "sessions", "by-subject", "clients", "assertions"} {
 		lost("\x00\x00\x00\x01", nil, []string{name})
 		lost("\x00\x00\x00\x02", []string{"user-ids", "hashes"}, []string{name})
+		lost("\x00\x00\x00\x03", []string{"user-ids", "hashes"}, []string{name})
 	}
 }
 
