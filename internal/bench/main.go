@@ -151,7 +151,7 @@ type scale struct {
 
 func (o options) scale() scale {
 	s := scale{slice: 3 * time.Second, login: 10 * time.Second, turns: 5, pool: 6000,
-		big: 500_000, rounds: 2, expired: 200_000, flat: time.Minute, limit: 30 * time.Minute}
+		big: 200_000, rounds: 2, expired: 200_000, flat: time.Minute, limit: 30 * time.Minute}
 	switch {
 	case o.quick:
 		s = scale{slice: time.Second, login: 2 * time.Second, turns: 3, pool: 1500,

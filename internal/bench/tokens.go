@@ -25,8 +25,8 @@ import (
 // tokenTurns is how many slices are taken of each side, tokenSlice how short each is:
 // so that both sides meet the same clock of the same core.
 const (
-	tokenTurns = 15
-	tokenSlice = 40 * time.Millisecond
+	tokenTurns = 60
+	tokenSlice = 10 * time.Millisecond
 )
 
 // mint is an issuer over keys in memory, and what its keys and tokens are compared with.
