@@ -136,9 +136,9 @@ func verifyMay(path string) bool {
 	return below("signet/verify")(path) || path == "signet/jwks" || path == "signet/internal/compactjws"
 }
 
-// testOnly packages exist for the tests of others, and for stores.
+// testOnly packages exist for the tests of others, for stores, and for benchmarks.
 func testOnly(path string) bool {
-	return path == "signet/internal/web/webtest" || below("signet/internal/store")(path)
+	return path == "signet/internal/web/webtest" || path == "signet/internal/bench" || below("signet/internal/store")(path)
 }
 
 func below(prefix string) func(string) bool {

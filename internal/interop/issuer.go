@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"signet/internal/child"
 )
 
 const (
@@ -33,7 +35,7 @@ type issuer struct {
 	url     string
 	dir     string // of its files
 	env     []string
-	process *process
+	process *child.Process
 	secret  string // of the client that machine is
 }
 
@@ -50,19 +52,19 @@ func startIssuer(ctx context.Context, dir string) (*issuer, error) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin+"/", "./cmd/signet").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build: %w\n%s", err, out)
 	}
-	addr, err := freeAddress()
+	addr, err := child.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
 	i := &issuer{url: "http://" + addr, dir: dir}
-	i.env = environment("PATH="+bin+":"+os.Getenv("PATH"), "SIGNET_DATA="+filepath.Join(dir, "data"),
+	i.env = child.Environment("PATH="+bin+":"+os.Getenv("PATH"), "SIGNET_DATA="+filepath.Join(dir, "data"),
 		"SIGNET_PASSWORDS_MEMORY=8MiB", "SIGNET_PASSWORDS_TIME=1", "SIGNET_OPS_LISTEN=")
 	if err := i.configure(normal); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(filepath.Join(bin, "signet"), "serve", "--config", i.config())
 	cmd.Env = i.env
-	if i.process, err = launch(cmd); err != nil {
+	if i.process, err = child.Launch(cmd); err != nil {
 		return nil, err
 	}
 	if err := i.prepare(ctx); err != nil {
@@ -74,7 +76,7 @@ func startIssuer(ctx context.Context, dir string) (*issuer, error) {
 
 // prepare waits until it answers, and makes a user and a client.
 func (i *issuer) prepare(ctx context.Context) error {
-	err := i.process.until(ctx, 20*time.Second, func() error {
+	err := i.process.Until(ctx, 20*time.Second, func() error {
 		_, err := fetch(ctx, http.MethodGet, i.url+"/readyz", nil, nil)
 		return err
 	})
@@ -98,7 +100,7 @@ func (i *issuer) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (i *issuer) stop() { i.process.stop() }
+func (i *issuer) stop() { i.process.Stop() }
 
 func (i *issuer) config() string { return filepath.Join(i.dir, "signet.yaml") }
 
@@ -124,10 +126,10 @@ func (i *issuer) reload(ctx context.Context, s settings, took func(token) bool) 
 	if err := i.configure(s); err != nil {
 		return err
 	}
-	if err := i.process.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := i.process.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	return i.process.until(ctx, 10*time.Second, func() error {
+	return i.process.Until(ctx, 10*time.Second, func() error {
 		for _, get := range []func(context.Context) (tokens, error){i.login, i.machineToken} {
 			got, err := get(ctx)
 			if err != nil || took(got.access) {

@@ -51,7 +51,7 @@ func run(ctx context.Context, only string) (err error) {
 	servers, lacking, err := startServers(ctx, dir, issuer, chosen)
 	defer func() {
 		for _, s := range servers {
-			s.process.stop()
+			s.process.Stop()
 		}
 	}()
 	if err != nil {

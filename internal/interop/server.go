@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"signet/internal/child"
 )
 
 // server is one example that runs.
@@ -22,7 +24,7 @@ type server struct {
 	dir     string // its own copy
 	url     string
 	env     []string
-	process *process
+	process *child.Process
 	cells   map[string]string
 }
 
@@ -39,7 +41,7 @@ func (s *server) start(ctx context.Context, i *issuer) error {
 	if err := os.CopyFS(s.dir, os.DirFS(source)); err != nil {
 		return err
 	}
-	addr, err := freeAddress()
+	addr, err := child.FreeAddress()
 	if err != nil {
 		return err
 	}
@@ -57,10 +59,10 @@ func (s *server) start(ctx context.Context, i *issuer) error {
 	if err := s.setUp(ctx, strings.Join(lines[:last], "\n")); err != nil {
 		return err
 	}
-	if s.process, err = launch(s.shell(context.Background(), lines[last])); err != nil {
+	if s.process, err = child.Launch(s.shell(context.Background(), lines[last])); err != nil {
 		return err
 	}
-	return s.process.until(ctx, startLimit, func() error {
+	return s.process.Until(ctx, startLimit, func() error {
 		status, _, err := s.ask(ctx, "")
 		if err == nil && status != http.StatusUnauthorized {
 			err = fmt.Errorf("without a token it answers %d", status)

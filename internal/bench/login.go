@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// loginLoad logs in with the right password.
+func loginLoad(base string) load {
+	body := url.Values{"username": {account}, "password": {password}}.Encode()
+	return load{url: base + "/api/token/", method: http.MethodPost, headers: form(), body: body, connections: 4 * runtime.NumCPU()}
+}
+
+func measureLogin(ctx context.Context, l *lab) error {
+	dir, err := l.fresh("login")
+	if err != nil {
+		return err
+	}
+	s, err := l.serve(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	var cpu []float64
+	login := func(ctx context.Context) (float64, error) {
+		o, err := l.run(ctx, loginLoad(s.url), l.scale.login)
+		cpu = append(cpu, o.CPU)
+		return o.rate(), err
+	}
+	raw := func(context.Context) (float64, error) { return hashRate(l.scale.login), nil }
+	got, err := inTurns(ctx, l.scale.turns, login, raw)
+	if err != nil {
+		return err
+	}
+	l.foundUnder(workLogin, got[0], got[1], median(cpu), "")
+	return nil
+}
+
+// hashRate is how many hashes of the default cost all cores end in a second. What is
+// under way at the end does not count, as it does not for wrk.
+func hashRate(slice time.Duration) float64 {
+	var ended atomic.Int64
+	var all sync.WaitGroup
+	deadline := time.Now().Add(slice)
+	for range runtime.NumCPU() {
+		all.Go(func() {
+			for time.Now().Before(deadline) {
+				argon2.IDKey([]byte(password), []byte("sixteen bytes..."), 2, 19*1024, 1, 32)
+				if time.Now().Before(deadline) {
+					ended.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return float64(ended.Load()) / slice.Seconds()
+}
