@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -37,6 +38,8 @@ type Document struct {
 	etag   string
 	kids   []string
 	change time.Time
+	// tag and length are the header fields of etag and of len(body).
+	tag, length []string
 }
 
 // NewDocument publishes the public halves of keys, in their order. change is the
@@ -64,7 +67,8 @@ func NewDocument(keys []jwk.Key, change time.Time) (*Document, error) {
 	}
 	sum := sha256.Sum256(body)
 	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
-	return &Document{body: body, etag: etag, kids: kids, change: change}, nil
+	return &Document{body: body, etag: etag, kids: kids, change: change,
+		tag: []string{etag}, length: []string{strconv.Itoa(len(body))}}, nil
 }
 
 // Body is the JSON text. The caller must not change it.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,7 +28,33 @@ type Handler struct {
 	// Fetched hears which document the sender of a request now holds: one that it got,
 	// or whose ETag it named. It is on the path of every request. May be nil.
 	Fetched func(r *http.Request, doc *Document, at time.Time)
+
+	control atomic.Pointer[cacheControl]
 }
+
+// cacheControl is the Cache-Control of answers that may be kept for some seconds: mostly
+// the next answer says the same.
+type cacheControl struct {
+	seconds int64
+	field   []string
+}
+
+func (h *Handler) cacheControl(age time.Duration) []string {
+	seconds := int64(age / time.Second)
+	c := h.control.Load()
+	if c == nil || c.seconds != seconds {
+		c = &cacheControl{seconds, []string{"public, max-age=" + strconv.FormatInt(seconds, 10) + ", must-revalidate"}}
+		h.control.Store(c)
+	}
+	return c.field
+}
+
+// Header fields that are the same in every answer. Nothing writes to them: whoever changes
+// the header of an answer puts another slice in their place.
+var (
+	anyOrigin   = []string{"*"}
+	contentType = []string{ContentType}
+)
 
 // ServeHTTP answers with 200, or 304 if the client holds the current document.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -41,20 +68,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	age := int64(doc.MaxAge(at, h.MaxAge()) / time.Second)
 	header := w.Header()
-	header.Set("Access-Control-Allow-Origin", "*")
-	header.Set("Cache-Control", "public, max-age="+strconv.FormatInt(age, 10)+", must-revalidate")
-	header.Set("ETag", doc.etag)
-	if lines := r.Header.Values("If-None-Match"); matches(lines, doc.etag) {
+	header["Access-Control-Allow-Origin"] = anyOrigin
+	header["Cache-Control"] = h.cacheControl(doc.MaxAge(at, h.MaxAge()))
+	header["Etag"] = doc.tag
+	if lines := r.Header["If-None-Match"]; matches(lines, doc.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		if !anyTag(lines) {
 			h.fetched(r, doc, at)
 		}
 		return
 	}
-	header.Set("Content-Type", ContentType)
-	header.Set("Content-Length", strconv.Itoa(len(doc.body)))
+	header["Content-Type"] = contentType
+	header["Content-Length"] = doc.length
 	if r.Method == http.MethodHead {
 		return
 	}

@@ -85,7 +85,11 @@ func (d *Directory) inTurn(ctx context.Context, compute func()) error {
 	}
 	defer leave()
 	began := time.Now()
-	compute()
+	if d.beside != nil {
+		d.beside(compute)
+	} else {
+		compute()
+	}
 	if d.hashed != nil {
 		d.hashed(time.Since(began))
 	}

@@ -23,6 +23,7 @@ type Directory struct {
 	gate   *gate
 	decoys *decoys
 	hashed func(took time.Duration) // may be nil
+	beside func(compute func())     // may be nil
 	params atomic.Pointer[Params]
 }
 
@@ -39,6 +40,8 @@ type Options struct {
 	DecoyKey []byte
 	// Hashed hears how long computing a hash took; nil tells nobody.
 	Hashed func(took time.Duration)
+	// Beside runs the computing of a hash so that others can run too; nil just runs it.
+	Beside func(compute func())
 }
 
 // New returns a Directory.
@@ -47,7 +50,7 @@ func New(opts Options) (*Directory, error) {
 		opts.Now = time.Now
 	}
 	d := &Directory{store: opts.Store, now: opts.Now, gate: newGate(opts.Params.Queue), decoys: newDecoys(opts.DecoyKey),
-		hashed: opts.Hashed}
+		hashed: opts.Hashed, beside: opts.Beside}
 	return d, d.SetParams(opts.Params)
 }
 

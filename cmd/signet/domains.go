@@ -54,6 +54,8 @@ type openOptions struct {
 	stored bool
 	// traces follows requests into the domains; nil does not.
 	traces *tracing.Provider
+	// beside computes a password hash beside requests; nil just computes it.
+	beside func(compute func())
 	// metrics counts commits and hashes; may be nil.
 	metrics *metrics.Metrics
 }
@@ -133,7 +135,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 		return err
 	}
 	if d.users, err = users.New(users.Options{
-		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(),
+		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(), Beside: opts.beside,
 	}); err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ type checked struct {
 // serve catches signals before it touches anything: one that comes early stops or
 // reloads the server as one that comes late.
 func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*configs.Config, error), traces *tracing.Settings) error {
+	defer spareTheCollector()()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

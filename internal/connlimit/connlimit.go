@@ -10,7 +10,6 @@
 package connlimit
 
 import (
-	"container/list"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,7 +29,7 @@ const warnEvery = time.Minute
 // Bound makes server keep at most limit connections open that come from the listener
 // returned. do tells the reader of the log how to raise the limit.
 func Bound(server *http.Server, listener net.Listener, limit int, log *slog.Logger, do string) net.Listener {
-	b := &bound{limit: limit, log: log, do: do, waiting: list.New(), place: map[net.Conn]*list.Element{}}
+	b := &bound{limit: limit, log: log, do: do, conns: map[net.Conn]*conn{}}
 	server.ConnState = b.changed
 	return netutil.LimitListener(listener, limit)
 }
@@ -41,58 +40,54 @@ type bound struct {
 	do    string
 
 	mu      sync.Mutex
-	open    int
-	waiting *list.List // of silent, the longest first
-	place   map[net.Conn]*list.Element
-	later   *time.Timer // when the first will have been silent for long enough
-	closed  int         // to make room, since the last warning
+	conns   map[net.Conn]*conn // that are open
+	waiting list               // of silent ones, the longest first
+	later   *time.Timer        // when the first will have been silent for long enough
+	closed  int                // to make room, since the last warning
 	warned  time.Time
 }
 
-// silent is a connection on which nothing was sent since.
-type silent struct {
-	net.Conn
-	since time.Time
-}
-
-// changed follows a connection; it is the ConnState of the server.
+// changed follows a connection; it is the ConnState of the server. It runs twice for each
+// request.
 func (b *bound) changed(c net.Conn, state http.ConnState) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e, ok := b.place[c]; ok {
-		b.waiting.Remove(e)
-		delete(b.place, c)
+	if state == http.StateNew {
+		b.conns[c] = &conn{Conn: c}
+	}
+	known := b.conns[c]
+	if known == nil {
+		return // it has been closed
 	}
 	switch state {
-	case http.StateNew:
-		b.open++
-		b.wait(c)
-	case http.StateIdle:
-		b.wait(c)
+	case http.StateNew, http.StateIdle:
+		b.wait(known)
+	case http.StateActive:
+		b.waiting.remove(known)
 	case http.StateClosed, http.StateHijacked:
-		b.open--
+		b.waiting.remove(known)
+		delete(b.conns, c)
 	}
 }
 
-func (b *bound) wait(c net.Conn) {
-	b.place[c] = b.waiting.PushBack(silent{c, time.Now()})
+func (b *bound) wait(c *conn) {
+	c.since = time.Now()
+	b.waiting.append(c)
 	b.makeRoom()
 }
 
 // makeRoom keeps one place free, at once or as soon as a connection may be closed.
 func (b *bound) makeRoom() {
-	longest := b.waiting.Front()
-	if b.open < b.limit || longest == nil || b.later != nil {
+	longest := b.waiting.first
+	if len(b.conns) < b.limit || longest == nil || b.later != nil {
 		return
 	}
-	c := longest.Value.(silent)
-	if left := patience - time.Since(c.since); left > 0 {
+	if left := patience - time.Since(longest.since); left > 0 {
 		b.later = time.AfterFunc(left, b.again)
 		return
 	}
-	b.waiting.Remove(longest)
-	delete(b.place, c.Conn)
-	hangUp(c.Conn)
+	b.waiting.remove(longest)
+	hangUp(longest.Conn)
 	b.closed++
 	b.warn()
 }

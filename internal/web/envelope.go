@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 // router has no route for: the router's own middleware does not see these.
 type envelope struct {
 	next   http.Handler
+	keySet http.Handler // ahead of next; see keyset.go
 	errors problem.Renderer
 	log    *slog.Logger
 	https  bool
@@ -29,25 +29,36 @@ type envelope struct {
 }
 
 func (e *envelope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	began := time.Now()
-	record := &problem.Record{ID: rand.Text()} // never the stranger's: it must be unique in the log
-	e.secure(w.Header(), record.ID)
+	answer := &answer{ResponseWriter: w, began: time.Now(), id: [1]string{requestID()}}
+	answer.record.ID = answer.id[0] // never the stranger's: it must be unique in the log
+	e.secure(w.Header(), answer.id[:])
 	if len(r.TransferEncoding) > 0 {
 		// It may have had a Content-Length too, which net/http hides: something in front may
 		// take what follows for a part of it (RFC 9112 §6.1, §11.2).
 		w.Header().Set("Connection", "close")
 	}
-	ctx, end := e.traced(r, record.ID)
-	caller := event.Caller{Address: e.proxies.Client(r), RequestID: record.ID}
-	r = r.WithContext(event.WithCaller(problem.WithRecord(ctx, record), caller))
-	r.Body = http.MaxBytesReader(w, r.Body, problem.MaxBody)
-	answer := &answer{ResponseWriter: w, end: end}
-	defer e.finish(answer, r, began)
-	e.next.ServeHTTP(answer, r)
+	next := e.next
+	if forKeySet(r) {
+		next, answer.record.Route = e.keySet, pathJWKS
+	} else {
+		r = e.followed(answer, r)
+	}
+	defer e.finish(answer, r)
+	next.ServeHTTP(answer, r)
+}
+
+// followed is the request with what its handler and whatever that calls may ask of it.
+func (e *envelope) followed(answer *answer, r *http.Request) *http.Request {
+	var ctx context.Context
+	ctx, answer.end = e.traced(r, answer.record.ID)
+	caller := event.Caller{Address: e.proxies.Client(r), RequestID: answer.record.ID}
+	r = r.WithContext(event.WithCaller(problem.WithRecord(ctx, &answer.record), caller))
+	r.Body = http.MaxBytesReader(answer.ResponseWriter, r.Body, problem.MaxBody)
+	return r
 }
 
 // finish is deferred: it answers for a handler that panicked, and logs the request.
-func (e *envelope) finish(answer *answer, r *http.Request, began time.Time) {
+func (e *envelope) finish(answer *answer, r *http.Request) {
 	fault := recover()
 	switch {
 	case fault == nil:
@@ -56,23 +67,35 @@ func (e *envelope) finish(answer *answer, r *http.Request, began time.Time) {
 	default:
 		e.panicked(answer, r, fault)
 	}
-	took := time.Since(began)
+	took := time.Since(answer.began)
 	e.note(r, answer, took)
-	answer.end(problem.RecordOf(r.Context()).Route, answer.sent())
+	if answer.end != nil {
+		answer.end(answer.record.Route, answer.sent())
+	}
 	e.tell(r, answer, took)
 	if answer.abandoned {
 		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
 	}
 }
 
-// secure sets the headers that every response carries.
-func (e *envelope) secure(header http.Header, id string) {
-	header.Set("X-Request-Id", id)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+// The headers that every response carries. Whoever sets one of them for a response puts
+// another slice in its place; these are never written to.
+var (
+	noSniff       = []string{"nosniff"}
+	noReferrer    = []string{"no-referrer"}
+	loadNothing   = []string{"default-src 'none'; frame-ancestors 'none'"}
+	alwaysSecured = []string{"max-age=31536000"} // RFC 6797 §6.1
+)
+
+// secure sets the headers that every response carries. The names are in their canonical
+// form, so that they need not be looked at for each.
+func (e *envelope) secure(header http.Header, id []string) {
+	header["X-Request-Id"] = id
+	header["X-Content-Type-Options"] = noSniff
+	header["Referrer-Policy"] = noReferrer
+	header["Content-Security-Policy"] = loadNothing
 	if e.https {
-		header.Set("Strict-Transport-Security", "max-age=31536000") // RFC 6797 §6.1
+		header["Strict-Transport-Security"] = alwaysSecured
 	}
 }
 
@@ -81,17 +104,17 @@ func (e *envelope) panicked(answer *answer, r *http.Request, fault any) {
 	err := fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
 	if answer.status == 0 {
 		answer.Header().Del("Content-Length") // of the answer that never was
-		e.errors.Error(answer, r, err)
+		e.errors.Error(answer, answer.recorded(r), err)
 		return
 	}
 	answer.abandoned = true
-	problem.RecordOf(r.Context()).Cause = err
+	answer.record.Cause = err
 }
 
 // note logs the request once. It names the route and not the path, query or
 // headers: these may hold secrets.
 func (e *envelope) note(r *http.Request, answer *answer, took time.Duration) {
-	record := problem.RecordOf(r.Context())
+	record := &answer.record
 	level := slog.LevelDebug
 	switch {
 	case errors.Is(record.Cause, context.Canceled): // the client went away
@@ -111,12 +134,20 @@ func (e *envelope) note(r *http.Request, answer *answer, took time.Duration) {
 	e.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// answer remembers what was sent.
+// answer remembers what was sent, and what is to be said of it: one allocation for all.
 type answer struct {
 	http.ResponseWriter
-	status    int  // 0 is the implicit 200, or nothing yet
-	abandoned bool // the connection will be cut
-	end       func(route string, status int)
+	record    problem.Record
+	id        [1]string // as the value of a header
+	began     time.Time
+	status    int                            // 0 is the implicit 200, or nothing yet
+	abandoned bool                           // the connection will be cut
+	end       func(route string, status int) // nil if nothing follows the request
+}
+
+// recorded is the request with the record in its context.
+func (a *answer) recorded(r *http.Request) *http.Request {
+	return r.WithContext(problem.WithRecord(r.Context(), &a.record))
 }
 
 func (a *answer) WriteHeader(status int) {

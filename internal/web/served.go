@@ -3,8 +3,6 @@ package web
 import (
 	"net/http"
 	"time"
-
-	"signet/internal/web/problem"
 )
 
 // Served is a request that was answered. All but Method come from closed sets; nothing
@@ -24,7 +22,7 @@ func (e *envelope) tell(r *http.Request, answer *answer, took time.Duration) {
 	if e.served == nil {
 		return
 	}
-	s := Served{Route: problem.RecordOf(r.Context()).Route, Method: r.Method, Status: answer.status, Took: took}
+	s := Served{Route: answer.record.Route, Method: r.Method, Status: answer.status, Took: took}
 	switch {
 	case answer.abandoned:
 		s.Status = http.StatusInternalServerError

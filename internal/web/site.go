@@ -2,13 +2,10 @@ package web
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/gorilla/mux"
 
-	"signet/internal/consumers"
 	"signet/internal/web/problem"
-	"signet/jwks"
 )
 
 // Paths outside of the dialects.
@@ -26,47 +23,15 @@ type site struct {
 	readiness readiness
 }
 
-func (s *site) mount(r *mux.Router) {
+func (s *site) mount(r *mux.Router, set http.Handler) {
 	read := func(path string, h http.Handler) {
 		r.Handle(path, h).Methods(http.MethodGet, http.MethodHead)
-	}
-	set := &jwks.Handler{Source: s.opts.Keys, MaxAge: s.opts.MaxAge, Now: s.opts.Now, Error: s.noKeys}
-	if s.opts.Consumers != nil {
-		set.Fetched = s.fetched
 	}
 	read(pathJWKS, set)
 	r.HandleFunc(pathJWKS, preflight).Methods(http.MethodOptions)
 	read(pathAlive, http.HandlerFunc(s.alive))
 	read(pathReady, http.HandlerFunc(s.ready))
 	read("/", http.HandlerFunc(s.index))
-}
-
-// preflight lets scripts of any origin read the key set with any header
-// (https://fetch.spec.whatwg.org/#http-cors-protocol).
-func preflight(w http.ResponseWriter, _ *http.Request) {
-	header := w.Header()
-	header.Set("Allow", "GET, HEAD, OPTIONS")
-	header.Set("Access-Control-Allow-Origin", "*")
-	header.Set("Access-Control-Allow-Methods", "GET, HEAD")
-	header.Set("Access-Control-Allow-Headers", "*")
-	header.Set("Access-Control-Max-Age", "86400")
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// fetched records who holds the document now.
-func (s *site) fetched(r *http.Request, doc *jwks.Document, at time.Time) {
-	if r.UserAgent() == consumers.Doctor {
-		return
-	}
-	s.opts.Consumers.Note(consumers.Fetch{
-		Name: consumers.NameIn(r.URL.RawQuery), Address: s.opts.Proxies.Client(r), UserAgent: r.UserAgent(),
-		ETag: doc.ETag(), KIDs: doc.KIDs(), At: at,
-	})
-}
-
-func (s *site) noKeys(w http.ResponseWriter, r *http.Request, err error) {
-	s.errors.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Cause: err,
-		Detail: "The key set is not available; try again.", RetryAfter: time.Second})
 }
 
 // status is the answer to probes.

@@ -72,16 +72,19 @@ func NewHandler(opts Options) http.Handler {
 		opts.Log = slog.Default()
 	}
 	errors := problem.Renderer{Unavailable: opts.Unavailable}
-	outer := &envelope{next: newRouter(opts, errors), errors: errors, log: opts.Log, proxies: opts.Proxies, served: opts.Served,
+	site := &site{opts: opts, errors: errors}
+	proxy := &unnamedProxy{proxies: opts.Proxies, log: opts.Log}
+	set := site.keySet()
+	router := mux.NewRouter().SkipClean(true) // a path is right or wrong; no redirect
+	router.Use(nameRoute, proxy.watch)
+	(&unmatched{router: router, errors: errors}).mount()
+	site.mount(router, set)
+	mountDialects(router, opts, errors)
+	return &envelope{next: router, keySet: proxy.watch(set), errors: errors, log: opts.Log, proxies: opts.Proxies, served: opts.Served,
 		https: strings.HasPrefix(opts.URL, "https://"), trace: opts.Trace}
-	return outer
 }
 
-func newRouter(opts Options, errors problem.Renderer) *mux.Router {
-	router := mux.NewRouter().SkipClean(true) // a path is right or wrong; no redirect
-	router.Use(nameRoute, (&unnamedProxy{proxies: opts.Proxies, log: opts.Log}).watch)
-	(&unmatched{router: router, errors: errors}).mount()
-	(&site{opts: opts, errors: errors}).mount(router)
+func mountDialects(router *mux.Router, opts Options, errors problem.Renderer) {
 	if opts.SimpleJWT {
 		h := &simplejwt.Handler{Issuer: opts.Issuer, Errors: errors, Proxies: opts.Proxies, Cookie: opts.cookie()}
 		h.Mount(forPages(router, opts.Origins, opts.RefreshCookie))
@@ -93,7 +96,6 @@ func newRouter(opts Options, errors problem.Renderer) *mux.Router {
 	if opts.OAuth != nil {
 		(&oidc.Handler{URL: opts.URL, Server: opts.OAuth, Clients: opts.Clients, Errors: errors}).Mount(router)
 	}
-	return router
 }
 
 // nameRoute tells the log which route matched.

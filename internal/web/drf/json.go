@@ -20,11 +20,11 @@ func parseJSON(body []byte) (values, error) {
 	if !utf8.Valid(body) {
 		return nil, jsonFault("the body is not UTF-8")
 	}
-	var whole json.RawMessage
-	if err := json.Unmarshal(body, &whole); err != nil {
-		return nil, syntax(err)
+	if !json.Valid(body) {
+		var whole json.RawMessage
+		return nil, syntax(json.Unmarshal(body, &whole)) // which says what and where
 	}
-	if kind := pythonType(whole); kind != "dict" {
+	if kind := pythonType(body); kind != "dict" {
 		return nil, notAnObject(kind)
 	}
 	members, err := compactjws.Object(body)
@@ -57,6 +57,9 @@ func jsonValue(raw json.RawMessage) value {
 }
 
 func jsonString(raw json.RawMessage) value {
+	if bytes.IndexByte(raw, '\\') < 0 { // a token, mostly: it stands there as it is
+		return value{text: string(raw[1 : len(raw)-1])}
+	}
 	if unit, ok := loneSurrogate(raw); ok {
 		return value{fault: fmt.Sprintf("Surrogate characters are not allowed: U+%X.", unit)}
 	}
@@ -114,7 +117,7 @@ func notAnObject(kind string) error {
 }
 
 // pythonType names the type of a JSON text as the recordings do.
-func pythonType(text json.RawMessage) string {
+func pythonType(text []byte) string {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	switch text[0] {
 	case '{':
