@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -52,6 +53,11 @@ func TestFullAuditDisk(t *testing.T) {
 	mustSignet(t, "", "users", "show", "kyoko", "--data", data)
 	d.waitLog(t, `msg="the audit log cannot be written: logins are refused until it can; make room on its disk`)
 
+	if resp, err := client.Get(d.base + "/readyz"); err != nil {
+		t.Error(err)
+	} else if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || !strings.Contains(string(body), `"warning":"logins are refused: they cannot be recorded"`) {
+		t.Errorf("/readyz: %s %s", resp.Status, body)
+	}
 	before := scrape(t, ops).series[`signet_logins_total{outcome="failed"}`]
 	for range 3 {
 		login(t.Context(), client, d.base, "kyoko", "correct horse battery")
@@ -59,7 +65,7 @@ func TestFullAuditDisk(t *testing.T) {
 	if after := scrape(t, ops).series[`signet_logins_total{outcome="failed"}`]; after != before+3 {
 		t.Errorf("three logins that are refused count as %v", after-before)
 	}
-	if out, _, err := signet(t, "", "doctor", "--data", data); err == nil || !strings.Contains(out, "fail     audit log    the audit log cannot be written: ") {
+	if out, _, err := signet(t, "", "doctor", "--data", data); err == nil || !strings.Contains(strings.Join(strings.Fields(out), " "), " fail audit log the audit log cannot be written: ") {
 		t.Errorf("signet doctor: %v\n%s", err, out)
 	}
 

@@ -103,6 +103,7 @@ func (s *server) public(opts serverOptions, trusted []netip.Prefix) web.Options 
 		Keys: s.domains.keys, MaxAge: func() time.Duration { return s.domains.keys.Policy().JWKSMaxAge },
 		Consumers:   s.fetched,
 		Ready:       s.domains.ready,
+		Recording:   s.domains.audit.Ready,
 		Unavailable: storageFailed,
 		Served:      s.metrics.Served,
 		Now:         opts.Now, Log: s.log,

@@ -37,11 +37,13 @@ func (s *site) mount(r *mux.Router, set http.Handler) {
 // status is the answer to probes.
 type status struct {
 	Status string `json:"status"`
+	// Warning is what does not work meanwhile.
+	Warning string `json:"warning,omitempty"`
 }
 
 func (s *site) alive(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	problem.WriteJSON(w, http.StatusOK, status{"ok"})
+	problem.WriteJSON(w, http.StatusOK, status{Status: "ok"})
 }
 
 func (s *site) ready(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +53,11 @@ func (s *site) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	problem.WriteJSON(w, http.StatusOK, status{"ready"})
+	answer := status{Status: "ready"}
+	if s.opts.Recording != nil && s.opts.Recording() != nil {
+		answer.Warning = "logins are refused: they cannot be recorded"
+	}
+	problem.WriteJSON(w, http.StatusOK, answer)
 }
 
 // index is for the person who opens the issuer in a browser.

@@ -55,6 +55,9 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Served hears of each request that was answered; nil tells nobody.
 	Served func(Served)
+	// Recording reports why logins could not be recorded now; nil means that they always
+	// can. Readiness does not depend on it: whoever has a session goes on.
+	Recording func() error
 	// Unavailable reports whether an error is a failure of the storage: 503.
 	Unavailable func(error) bool
 	// Now is the clock; nil means time.Now.
