@@ -259,7 +259,11 @@ func TestSealingKeyIsLostWhileServing(t *testing.T) {
 			if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 				t.Fatal(err)
 			}
-			want := `"sealing key: ` + strings.ReplaceAll(c.reload, "SEAL", seal) + `; this process goes on with the one it has, and the next start needs the file: restore it from its backup"`
+			next := "needs the file: restore it from its backup"
+			if name == "readable" {
+				next = "refuses the file as it is"
+			}
+			want := `"sealing key: ` + strings.ReplaceAll(c.reload, "SEAL", seal) + `; this process goes on with the one it has, and the next start ` + next
 			if err := waitFor(10*time.Second, func() error {
 				if !strings.Contains(p.stderr.String(), `msg="reload failed" error=`+want) {
 					return fmt.Errorf("the log does not say %s:\n%s", want, p.stderr)
