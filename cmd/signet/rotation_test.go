@@ -122,7 +122,9 @@ func TestRotationUnderLoad(t *testing.T) {
 	const rotations, clients = 20, 8
 	clock := fastClock{start: time.Now(), speed: 30}
 	cfg := testConfig(t)
-	cfg.Keys.JWKSMaxAge, cfg.Keys.PublishAhead = 5*time.Second, 5*time.Second
+	// A rotation counts from before it is stored, and a slow disk takes a part of
+	// publish_ahead: at this speed 5 s are a sixth of one.
+	cfg.Keys.JWKSMaxAge, cfg.Keys.PublishAhead = 5*time.Second, 15*time.Second
 	cfg.Tokens.Access = 20 * time.Second
 	s := startServer(t, cfg, clock.now, io.Discard)
 	door := control.Local(s.domains.operator())
@@ -155,6 +157,9 @@ func rotateTimes(ctx context.Context, door control.Door, times int) error {
 	for range times {
 		err := waitFor(time.Minute, func() error {
 			_, err := control.RotateKeys.Do(ctx, door, control.Rotation{})
+			if ctx.Err() != nil { // another has failed
+				return nil
+			}
 			return err
 		})
 		if err != nil {
