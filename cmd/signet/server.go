@@ -244,7 +244,7 @@ func (s *server) record(ctx context.Context, action string, cause error) {
 	if cause != nil {
 		e.Outcome = event.Failed
 	}
-	if err := s.domains.audit.Record(context.WithoutCancel(ctx), e); err != nil {
+	if err := s.domains.audit.Record(ctx, e); err != nil {
 		s.log.Error("not on record yet", "action", action, "error", err)
 		return
 	}

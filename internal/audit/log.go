@@ -127,7 +127,8 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 
 // Record implements event.Recorder: it returns once the record is on the disk. An event
 // that is not for the file, or one too many of those that strangers cause, is taken
-// without.
+// without. That ctx is canceled changes nothing, only its deadline counts: what was done is
+// recorded, whoever still waits.
 func (l *Log) Record(ctx context.Context, e event.Event) error {
 	if err := l.Ready(); err != nil && e.Kind == event.Login && e.Outcome == event.Failed {
 		l.leaveOut(1) // refused for this, and by how many strangers is theirs to choose

@@ -39,7 +39,7 @@ func (o *Operator) record(ctx context.Context, name, target string, err error) e
 	if err != nil {
 		e.Outcome = event.Refused
 	}
-	failed := o.Audit.Record(context.WithoutCancel(ctx), e) // what was done is recorded, whoever still waits
+	failed := o.Audit.Record(ctx, e)
 	switch {
 	case failed == nil:
 		return err

@@ -69,7 +69,7 @@ func (o *Operator) recordBackup(ctx context.Context, in backupRequest, err error
 	if err != nil {
 		e.Outcome = event.Failed
 	}
-	_ = o.Audit.Record(context.WithoutCancel(ctx), e) // the audit log itself says that it cannot be written
+	_ = o.Audit.Record(ctx, e) // the audit log itself says that it cannot be written
 }
 
 func (r *Remote) snapshot(ctx context.Context, in backupRequest, to io.Writer) (taken time.Time, err error) {
