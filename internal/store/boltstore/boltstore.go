@@ -14,6 +14,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,9 +195,15 @@ func (s *Store) view(ctx context.Context, fn func(t *tx) error) error {
 	defer btx.Rollback()
 	err = guard(func() error { return fn(&tx{Tx: btx}) })
 	if p := (*panicError)(nil); errors.As(err, &p) {
-		return s.storageError("read", err)
+		return s.storageError("read", s.cause(err))
 	}
 	return err
+}
+
+// cause is what made bbolt panic, where that is known: pages that went away between
+// the look at the file and the use of them.
+func (s *Store) cause(panicked error) error {
+	return cmp.Or(s.outside.whole(), panicked)
 }
 
 // begin starts a transaction. bbolt reads the meta pages then, under its locks.

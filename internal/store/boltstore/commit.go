@@ -220,8 +220,11 @@ func (s *Store) apply(t *tx, r *request) bool {
 		return true
 	}
 	if p := (*panicError)(nil); errors.As(r.err, &p) {
-		s.log.Error("a write panicked", "panic", p.value, "stack", string(p.stack))
-		r.err = s.storageError("write to", r.err)
+		cause := s.cause(r.err)
+		if errors.As(cause, &p) {
+			s.log.Error("a write panicked", "panic", p.value, "stack", string(p.stack))
+		}
+		r.err = s.storageError("write to", cause)
 		return false
 	}
 	if w := (*writeError)(nil); errors.As(r.err, &w) {
