@@ -1,6 +1,7 @@
 package users
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync/atomic"
@@ -18,8 +19,8 @@ type gate struct {
 // busyRetry is how long a refused login is told to stay away.
 const busyRetry = time.Second
 
-func newGate(queue int) *gate {
-	g := &gate{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+func newGate(slots, queue int) *gate {
+	g := &gate{slots: make(chan struct{}, cmp.Or(slots, runtime.GOMAXPROCS(0)))}
 	g.setQueue(queue)
 	return g
 }

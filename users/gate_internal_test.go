@@ -42,7 +42,7 @@ func fill(t *testing.T, g *gate) []*entrant {
 
 func TestGateLetsOneHashPerCoreRunAndTheQueueWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2)
+		g := newGate(0, 2)
 		inside := fill(t, g)
 		first, second := enterSoon(t, g), enterSoon(t, g)
 		if first.done || second.done {
@@ -79,7 +79,7 @@ func TestGateLetsOneHashPerCoreRunAndTheQueueWait(t *testing.T) {
 
 func TestGateWithoutQueueRefusesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(0)
+		g := newGate(0, 0)
 		inside := fill(t, g)
 		wantBusy(t, enterSoon(t, g))
 		inside[0].leave()
@@ -91,7 +91,7 @@ func TestGateWithoutQueueRefusesAtOnce(t *testing.T) {
 
 func TestGateQueueIsLeftWhenTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1)
+		g := newGate(0, 1)
 		inside := fill(t, g)
 		waiting := enterSoon(t, g)
 		waiting.cancel()

@@ -9,7 +9,7 @@ import (
 
 func TestPoolSaysWhoRunsAndWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &Directory{gate: newGate(2)}
+		d := &Directory{gate: newGate(0, 2)}
 		slots := runtime.GOMAXPROCS(0)
 		if got, want := d.Pool(), (Pool{Slots: slots, Queue: 2}); got != want {
 			t.Errorf("idle: %+v, want %+v", got, want)
@@ -33,7 +33,7 @@ func TestPoolSaysWhoRunsAndWhoWaits(t *testing.T) {
 // TestHashedHearsOfHashes: of each that is computed, and of none that is refused.
 func TestHashedHearsOfHashes(t *testing.T) {
 	var took []time.Duration
-	d := &Directory{gate: newGate(0), hashed: func(d time.Duration) { took = append(took, d) }}
+	d := &Directory{gate: newGate(0, 0), hashed: func(d time.Duration) { took = append(took, d) }}
 	d.params.Store(&Params{MemoryKiB: 64, Time: 1, Threads: 1})
 	if _, err := d.hash(t.Context(), "correct horse battery staple"); err != nil || len(took) != 1 || took[0] <= 0 {
 		t.Errorf("told %v, error %v", took, err)

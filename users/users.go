@@ -40,6 +40,8 @@ type Options struct {
 	DecoyKey []byte
 	// Hashed hears how long computing a hash took; nil tells nobody.
 	Hashed func(took time.Duration)
+	// Slots is how many hashes are computed at once; 0 is as many as there are cores.
+	Slots int
 	// Beside runs the computing of a hash so that others can run too; nil just runs it.
 	Beside func(compute func())
 }
@@ -49,7 +51,7 @@ func New(opts Options) (*Directory, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	d := &Directory{store: opts.Store, now: opts.Now, gate: newGate(opts.Params.Queue), decoys: newDecoys(opts.DecoyKey),
+	d := &Directory{store: opts.Store, now: opts.Now, gate: newGate(opts.Slots, opts.Params.Queue), decoys: newDecoys(opts.DecoyKey),
 		hashed: opts.Hashed, beside: opts.Beside}
 	return d, d.SetParams(opts.Params)
 }

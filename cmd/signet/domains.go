@@ -54,8 +54,8 @@ type openOptions struct {
 	stored bool
 	// traces follows requests into the domains; nil does not.
 	traces *tracing.Provider
-	// beside computes a password hash beside requests; nil just computes it.
-	beside func(compute func())
+	// room is for password hashes and durable writes beside requests; may be nil.
+	room *room
 	// metrics counts commits and hashes; may be nil.
 	metrics *metrics.Metrics
 }
@@ -65,7 +65,7 @@ func openDomains(ctx context.Context, opts openOptions) (*domains, error) {
 	if err := refuseLostDatabase(opts.config); err != nil {
 		return nil, err
 	}
-	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log, Committed: opts.committed()})
+	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log, Committed: opts.committed(), Beside: opts.room.beside})
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 		return err
 	}
 	if d.users, err = users.New(users.Options{
-		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(), Beside: opts.beside,
+		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(), Slots: opts.room.cores(), Beside: opts.room.beside,
 	}); err != nil {
 		return err
 	}

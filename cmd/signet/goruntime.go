@@ -19,20 +19,24 @@ func spareTheCollector() (stop func()) {
 	return func() { runtime.KeepAlive(spare) }
 }
 
-// room lets requests run beside the password hashes. A hash holds one of the places where
-// Go code runs for 10 ms at a time, and logins keep as many busy as there are cores: other
-// requests would wait for all of that. While hashes are computed there are twice as many
-// places, so that the system shares the cores, and it does so fairly. At other times that
-// would only cost.
+// room lets requests run beside what holds one of the places where Go code runs and does
+// not give way: a password hash for 10 ms at a time, a durable write until the runtime
+// notices that it waits for the disk. Logins keep as many places busy as there are cores,
+// and other requests would wait for all of that. While there is such work, and a little
+// longer, there are more places: the system shares the cores among them, and does so
+// fairly, so that the hashes get one part of widening. At other times that would only cost.
 type room struct {
-	places int // while no hash is computed
+	places int // while there is none
 	linger time.Duration
 
 	mu      sync.Mutex
-	hashes  int
+	holders int
 	widened bool
 	narrow  *time.Timer
 }
+
+// widening is how many times as many places there are beside such work.
+const widening = 4
 
 func newRoom() *room {
 	r := &room{places: runtime.GOMAXPROCS(0), linger: time.Second}
@@ -41,20 +45,32 @@ func newRoom() *room {
 	return r
 }
 
-// beside computes a hash.
-func (r *room) beside(compute func()) {
+// cores is how many places there are while there is no such work; 0 without a room.
+func (r *room) cores() int {
+	if r == nil {
+		return 0
+	}
+	return r.places
+}
+
+// beside does the work; without a room it just does it.
+func (r *room) beside(work func()) {
+	if r == nil {
+		work()
+		return
+	}
 	r.enter()
 	defer r.exit()
-	compute()
+	work()
 }
 
 func (r *room) enter() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hashes++
+	r.holders++
 	if !r.widened {
 		r.widened = true
-		runtime.GOMAXPROCS(2 * r.places)
+		runtime.GOMAXPROCS(widening * r.places)
 	}
 }
 
@@ -62,7 +78,7 @@ func (r *room) enter() {
 func (r *room) exit() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hashes--; r.hashes == 0 {
+	if r.holders--; r.holders == 0 {
 		r.narrow.Reset(r.linger)
 	}
 }
@@ -70,7 +86,7 @@ func (r *room) exit() {
 func (r *room) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hashes == 0 && r.widened {
+	if r.holders == 0 && r.widened {
 		r.widened = false
 		runtime.GOMAXPROCS(r.places)
 	}

@@ -130,7 +130,7 @@ func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 		return err
 	}
 	opts := openOptions{config: s.cfg, log: s.log, now: from.Now, elapsed: from.Elapsed, wait: doorTimeout,
-		events: s.metrics, metrics: s.metrics, beside: newRoom().beside, traces: from.Traces}
+		events: s.metrics, metrics: s.metrics, room: newRoom(), traces: from.Traces}
 	if running, err := control.Dial(ctx, s.cfg.SocketPath()); err == nil {
 		running.Close()
 		opts.wait = pollDatabase // another server holds the database, not a command

@@ -72,6 +72,7 @@ type Store struct {
 	// commit is bbolt's Commit, except in tests of its failure.
 	commit    func(*bbolt.Tx) error
 	committed func(took time.Duration, requests int, err error) // may be nil
+	beside    func(commit func())
 	// pending counts the calls of write under way.
 	pending atomic.Int64
 

@@ -238,7 +238,8 @@ func (s *Store) apply(t *tx, r *request) bool {
 // refusal: it may rest on what the transaction would have written.
 func (s *Store) finish(btx *bbolt.Tx) error {
 	id := btx.ID()
-	err := guard(func() error { return s.commit(btx) })
+	var err error
+	s.beside(func() { err = guard(func() error { return s.commit(btx) }) })
 	if err == nil {
 		if err := s.outside.committed(uint64(id)); err != nil {
 			return s.storageError("write to", err)

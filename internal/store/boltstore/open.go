@@ -63,6 +63,9 @@ type Options struct {
 	// sync, how many requests shared it, and why it failed or could not begin. It is on
 	// the path of all writes. May be nil.
 	Committed func(took time.Duration, requests int, err error)
+	// Beside does a commit beside other work of the process: it waits for the disk. Nil
+	// just does it.
+	Beside func(commit func())
 }
 
 // Open opens the database at path, or makes a new one if there is no file. An
@@ -193,6 +196,10 @@ func open(path string, opts Options) (*Store, error) {
 		outside: outside{file: file, path: path, log: opts.Logger, pageSize: uint64(db.Info().PageSize)},
 
 		committed: opts.Committed,
+		beside:    opts.Beside,
+	}
+	if s.beside == nil {
+		s.beside = func(commit func()) { commit() }
 	}
 	if err := guard(s.prepare); err != nil {
 		return nil, errors.Join(err, db.Close())
