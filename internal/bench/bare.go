@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 )
 
@@ -15,18 +17,38 @@ const bareCommand = "bare"
 // answerBytes is the size of what it answers: about that of a token pair.
 const answerBytes = 1536
 
-// serveBare answers every request with the bytes of the file.
+// serveBare answers every request with the response in the file, which is as HTTP/1.1
+// has it.
 func serveBare(address, file string) error {
-	body, err := os.ReadFile(file)
+	text, err := os.Open(file)
 	if err != nil {
 		return err
 	}
-	length := strconv.Itoa(len(body))
+	defer text.Close()
+	answer, err := http.ReadResponse(bufio.NewReader(text), nil)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	answer.Header.Del("Date") // net/http gives each its own
 	s := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, io.LimitReader(r.Body, 1<<16))
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", length)
+		maps.Copy(w.Header(), answer.Header)
 		w.Write(body)
 	})}
 	return s.ListenAndServe()
+}
+
+// filler is a response of answerBytes.
+func filler() *http.Response {
+	return response(http.Header{"Content-Type": {"application/json"}}, bytes.Repeat([]byte("x"), answerBytes))
+}
+
+// response is a 200.
+func response(header http.Header, body []byte) *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Header: header,
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body))}
 }

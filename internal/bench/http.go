@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -11,13 +14,13 @@ type pair struct {
 	issuer, limit *server
 }
 
-// startPair starts the issuer on dir and the bare handler with body.
-func (l *lab) startPair(ctx context.Context, dir string, body []byte) (pair, error) {
+// startPair starts the issuer on dir, and the bare handler.
+func (l *lab) startPair(ctx context.Context, dir string, answer *http.Response) (pair, error) {
 	issuer, err := l.serve(ctx, dir)
 	if err != nil {
 		return pair{}, err
 	}
-	limit, err := l.bare(ctx, body)
+	limit, err := l.bare(ctx, answer)
 	if err != nil {
 		issuer.Stop()
 		return pair{}, err
@@ -115,11 +118,16 @@ func measureJWKS(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer issuer.Stop()
-	body, err := get(ctx, keySetLoad(issuer.url).url)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, keySetLoad(issuer.url).url, nil)
 	if err != nil {
 		return err
 	}
-	limit, err := l.bare(ctx, body)
+	header, body, err := fetch(client, req)
+	if err != nil {
+		return err
+	}
+	header.Del("Connection") // the answer to a client that asks once
+	limit, err := l.bare(ctx, response(header, body))
 	if err != nil {
 		return err
 	}
@@ -142,6 +150,9 @@ func measureRefresh(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer p.stop()
+	if err := tokens.renew(ctx, p.issuer.url); err != nil {
+		return err
+	}
 	got, load, limit, err := l.beside(ctx, time.Second, refreshLoad(p.issuer.url, tokens), limitOf(p.limit.url, tokens))
 	if err != nil {
 		return err
@@ -169,4 +180,31 @@ func (l *lab) withSessions(ctx context.Context, name string, slices int) (dir st
 	}
 	tokens, err := s.sessions(ctx, ids, n)
 	return dir, &pool{tokens: tokens, part: l.scale.pool}, err
+}
+
+// renew trades each token for one that the server itself has made, as those are of a
+// server that has run for as long as a refresh token is waited for: it need not check
+// its own signatures.
+func (p *pool) renew(ctx context.Context, base string) error {
+	transport := &http.Transport{MaxIdleConnsPerHost: connections}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return each(ctx, connections, len(p.tokens), func(ctx context.Context, i int) error {
+		body := strings.NewReader(`{"refresh":"` + p.tokens[i] + `"}`)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/token/refresh/", body)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		_, text, err := fetch(client, req)
+		if err != nil {
+			return err
+		}
+		var got struct{ Refresh string }
+		if err := json.Unmarshal(text, &got); err != nil || got.Refresh == "" {
+			return fmt.Errorf("a refresh gave no successor: %v", err)
+		}
+		p.tokens[i] = got.Refresh
+		return nil
+	})
 }

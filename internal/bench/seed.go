@@ -186,9 +186,14 @@ func (s *seeder) advance(ctx context.Context, id string) error {
 
 // many calls do for 0 to n-1, many at a time.
 func many(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	return each(ctx, writers, n, do)
+}
+
+// each calls do for 0 to n-1, so many at a time.
+func each(ctx context.Context, atOnce, n int, do func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
-	for range min(n, writers) {
+	for range min(n, atOnce) {
 		group.Go(func() error {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				if err := do(ctx, i); err != nil {

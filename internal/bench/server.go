@@ -120,17 +120,21 @@ func (s *server) ready(ctx context.Context, limit time.Duration, path string) (*
 	return s, nil
 }
 
-// bare starts the limit, answering with body.
-func (l *lab) bare(ctx context.Context, body []byte) (*server, error) {
-	s, err := l.launchBare(body)
+// bare starts the limit.
+func (l *lab) bare(ctx context.Context, answer *http.Response) (*server, error) {
+	s, err := l.launchBare(answer)
 	if err != nil {
 		return nil, err
 	}
 	return s.ready(ctx, 10*time.Second, "/")
 }
 
-func (l *lab) launchBare(body []byte) (*server, error) {
-	file, err := l.file("body", body)
+func (l *lab) launchBare(answer *http.Response) (*server, error) {
+	var text bytes.Buffer
+	if err := answer.Write(&text); err != nil {
+		return nil, err
+	}
+	file, err := l.file("answer", text.Bytes())
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +152,6 @@ func (l *lab) launchBare(body []byte) (*server, error) {
 	}
 	return &server{p, "http://" + address}, nil
 }
-
-// filler is what the bare handler answers where no bytes are given.
-func filler() []byte { return bytes.Repeat([]byte("x"), answerBytes) }
 
 // command runs signet as an operator does, on the template.
 func (l *lab) command(ctx context.Context, stdin string, args ...string) ([]byte, error) {
@@ -174,14 +175,20 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := client.Do(req)
+	_, body, err := fetch(client, req)
+	return body, err
+}
+
+// fetch returns a 200.
+func fetch(by *http.Client, req *http.Request) (http.Header, []byte, error) {
+	resp, err := by.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %.200s", url, resp.Status, body)
+		err = fmt.Errorf("%s: %s: %.200s", req.URL, resp.Status, body)
 	}
-	return body, err
+	return resp.Header, body, err
 }

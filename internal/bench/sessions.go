@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -69,13 +68,11 @@ func (l *lab) addSessions(ctx context.Context, dir string, ids []string) ([]stri
 	return tokens, err
 }
 
-// measureFile is how long a database is, and how much of it are records.
+// measureFile is what the pages of a database take, and how much of it are records. Free
+// pages, which the next writes take, are not among them: there are as many as some writes
+// at once have touched, however large the file is.
 func measureFile(dir string) (size, used float64, err error) {
 	path := filepath.Join(dir, "signet.db")
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, 0, err
-	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 10 * time.Second})
 	if err != nil {
 		return 0, 0, err
@@ -83,11 +80,13 @@ func measureFile(dir string) (size, used float64, err error) {
 	defer db.Close()
 	err = db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
-			used += float64(b.Stats().LeafInuse)
+			stats := b.Stats()
+			size += float64(stats.LeafAlloc + stats.BranchAlloc)
+			used += float64(stats.LeafInuse)
 			return nil
 		})
 	})
-	return float64(info.Size()), used, err
+	return size, used, err
 }
 
 func measureSessions(ctx context.Context, l *lab) error {
