@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"sync"
@@ -191,6 +192,30 @@ func BenchmarkSign(b *testing.B) {
 			}
 			b.ReportMetric(float64(spent[0])/float64(b.N), "ns/token")
 			b.ReportMetric(float64(spent[0])/float64(spent[1]), "x-raw")
+		})
+	}
+}
+
+// BenchmarkManyKeys: what a token costs where the ring holds so many retired keys, and as
+// "bytes" how long the key set is. A key is kept while a refresh token of its may live.
+func BenchmarkManyKeys(b *testing.B) {
+	for _, retired := range []int{0, 10, 100} {
+		b.Run(fmt.Sprintf("retired=%d", retired), func(b *testing.B) {
+			f := newFixture(b, testPolicy("ES256"))
+			for range retired {
+				f.rotate(RotateRequest{Now: true})
+			}
+			doc, err := f.Document(f.clock.Now())
+			if err != nil {
+				b.Fatal(err)
+			}
+			payload := bytes.Repeat([]byte("x"), 400)
+			for b.Loop() {
+				if _, _, err := f.Sign("ES256", "JWT", payload); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(doc.Body())), "bytes")
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,31 @@ func BenchmarkRefreshRequest(b *testing.B) {
 		}
 		refresh = pair.Refresh
 	}
+}
+
+// BenchmarkRefreshLoad is that of 32 clients with a session each, which share commits.
+func BenchmarkRefreshLoad(b *testing.B) {
+	h := newWhole(b)
+	const clients = 32
+	first := make(chan string, clients)
+	for range clients {
+		first <- h.Login(b, webtest.Alice, webtest.Password).Refresh
+	}
+	b.SetParallelism(clients / runtime.GOMAXPROCS(0))
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		own := &whole{Env: h.Env, handler: h.handler}
+		r := prepared(b, "POST", "/api/token/refresh/", "Content-Type", "application/json")
+		for refresh := <-first; pb.Next(); {
+			var pair struct{ Refresh string }
+			if err := json.Unmarshal(own.answer(b, r, `{"refresh":"`+refresh+`"}`), &pair); err != nil {
+				b.Error(err)
+				return
+			}
+			refresh = pair.Refresh
+		}
+	})
 }
 
 // TestKeySetAllocations: what a request for the key set allocates here, the header and the
