@@ -25,7 +25,6 @@ import (
 	"signet/internal/control"
 	"signet/internal/event"
 	"signet/internal/metrics"
-	"signet/internal/store/boltstore"
 	"signet/internal/tracing"
 	"signet/internal/web"
 	"signet/internal/web/clientaddr"
@@ -184,7 +183,7 @@ func makeDataDir(dir string) error {
 // storageFailed reports an error that says nothing about the request: of the database, of
 // the audit log, or of the token in which private keys live.
 func storageFailed(err error) bool {
-	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed) || errors.Is(err, keystore.ErrVault) ||
+	return databaseFailed(err) || errors.Is(err, keystore.ErrVault) ||
 		errors.Is(err, audit.ErrUnwritten) || errors.Is(err, audit.ErrClosed)
 }
 
@@ -221,7 +220,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	group.Go(func() error { s.control.Watch(running); return nil })
 	group.Go(s.ops.Serve)
 	group.Go(func() error { s.announce(running); return nil })
-	group.Go(func() error { s.domains.store.Watch(running); return nil })
+	group.Go(func() error { s.domains.watch(running); return nil })
 	if s.certificates != nil {
 		group.Go(func() error { s.certificates.Run(running); return nil })
 	}
