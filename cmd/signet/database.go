@@ -12,6 +12,7 @@ import (
 	"signet/internal/control"
 	"signet/internal/metrics"
 	"signet/internal/store/boltstore"
+	"signet/internal/store/transfer"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -44,9 +45,22 @@ func openDatabase(ctx context.Context, opts openOptions) (database, error) {
 	}
 	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log, Committed: opts.committed()})
 	if err != nil {
-		return nil, err // and not a nil *Store in an interface
+		return nil, hintFilling(err, opts.config) // and not a nil *Store in an interface
 	}
 	return store, nil
+}
+
+// hintFilling says how a database becomes whole that a migration has not finished.
+func hintFilling(err error, cfg *configs.Config) error {
+	var filling *transfer.FillingError
+	if !errors.As(err, &filling) {
+		return err
+	}
+	to, wrong := placeOf(cfg, "to", "config")
+	if wrong != nil {
+		return errors.Join(err, wrong)
+	}
+	return hintedError{err, fmt.Sprintf("signet migrate --from %s --to %s  # goes on where it ended", quoted(filling.From), quoted(to.name))}
 }
 
 // snapshots is the database as what backup copies; nil if it is no file.

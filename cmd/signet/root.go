@@ -129,7 +129,7 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	a.changed = configs.Flags(flags, "data", "seal_key", "store", "replica")
 	root.AddCommand(
 		serveCommand(a), usersCommand(a), keysCommand(a), clientsCommand(a), sessionsCommand(a),
-		jwksCommand(a), tokenCommand(a), backupCommand(a), restoreCommand(a), auditCommand(a), doctorCommand(a),
+		jwksCommand(a), tokenCommand(a), backupCommand(a), restoreCommand(a), migrateCommand(a), auditCommand(a), doctorCommand(a),
 		completionCommand(a), manCommand(a), versionCommand(a),
 	)
 	completeAll(a, root)
