@@ -11,6 +11,7 @@ import (
 	"signet/internal/audit"
 	"signet/internal/control"
 	"signet/internal/metrics"
+	"signet/internal/store"
 	"signet/internal/store/boltstore"
 	"signet/internal/store/transfer"
 	"signet/issuer"
@@ -78,7 +79,7 @@ func (d *domains) watch(ctx context.Context) {
 
 // databaseFailed reports an error of the storage that says nothing about the request.
 func databaseFailed(err error) bool {
-	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed)
+	return errors.Is(err, store.ErrStorage) || errors.Is(err, store.ErrClosed)
 }
 
 // mustExist refuses a database that no server has made.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -153,6 +154,7 @@ func recordMigration(ctx context.Context, from, to *place, source source, target
 	if err != nil {
 		return err
 	}
+	ctx = event.WithCaller(ctx, event.Caller{Operator: strconv.Itoa(os.Geteuid())})
 	_ = log.Record(ctx, event.Event{Kind: event.Command, Outcome: event.Done, Action: "migrate", Target: to.name})
 	return log.Close()
 }

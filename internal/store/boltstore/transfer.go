@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"signet/internal/audit"
+	"signet/internal/store/record"
 	"signet/internal/store/transfer"
 	"signet/issuer"
 	"signet/users"
@@ -168,7 +169,7 @@ func putPage(t *tx, page transfer.Page) error {
 		}
 	}
 	for _, c := range page.Clients {
-		value, err := encodeClient(c)
+		value, err := record.EncodeClient(c)
 		if err != nil {
 			return err
 		}
@@ -189,7 +190,7 @@ func putUser(t *tx, u users.User) error {
 	if t.get(bucketNames, name) != nil || t.get(bucketUsers, id) != nil {
 		return users.ErrExists
 	}
-	value, err := encodeUser(u)
+	value, err := record.EncodeUser(u)
 	if err != nil {
 		return err
 	}
@@ -203,7 +204,7 @@ func putSingle(t *tx, one *transfer.Single) error {
 	if one == nil {
 		return nil
 	}
-	ring, err := encodeRing(one.Ring)
+	ring, err := record.EncodeRing(one.Ring)
 	if err != nil {
 		return err
 	}
