@@ -70,9 +70,11 @@ type migrated struct {
 	SealingKey     string `json:"sealing_key,omitempty"`
 	SealingKeyFile string `json:"sealing_key_file,omitempty"`
 
-	wanted string // where the next server looks for it
-	next   string // starts a server
-	after  string // what to do with the source
+	wanted  string // where the next server looks for it
+	copyKey string // puts it there; empty if it is not known where it is
+	audit   string // what becomes of the audit log; may be empty
+	next    string // starts a server
+	after   string // what to do with the source
 }
 
 func (a *app) migrate(ctx context.Context, asked migration) error {
@@ -124,10 +126,26 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 	}
 	done = &migrated{From: from.name, To: to.name, Copied: copied, SealingKey: ring.SealedBy}
 	done.next, done.after, done.wanted = "signet serve"+to.flags(from), from.afterwards(), to.sealKey(from)
-	if _, err := keystore.SealingKeyFor(done.wanted, ring); err == nil {
+	if opensRing(done.wanted, ring) {
 		done.SealingKeyFile = done.wanted
+	} else if opensRing(from.config.SealKeyPath(), ring) {
+		done.copyKey = "cp -p " + from.config.SealKeyPath() + " " + done.wanted
 	}
+	done.audit = movedAudit(from, to)
 	return done, nil
+}
+
+func opensRing(path string, ring keystore.Ring) bool {
+	_, err := keystore.SealingKeyFor(path, ring)
+	return err == nil
+}
+
+// movedAudit says that the audit log is not where the next server has its own.
+func movedAudit(from, to *place) string {
+	if to.config.Postgres() || from.config.AuditPath() == to.config.AuditPath() {
+		return ""
+	}
+	return "the audit log stays in " + from.config.AuditPath() + ", and the next server begins a new file where it ends"
 }
 
 // unchanged is a target that is not finished if its source was in use meanwhile.
@@ -183,10 +201,15 @@ func writeMigrated(w io.Writer, m *migrated) {
 	key := held{SealingKey: m.SealingKey}
 	switch {
 	case m.SealingKey == "":
+	case m.SealingKeyFile == "" && m.copyKey != "":
+		fmt.Fprintf(w, "missing: %s: %s\n", key.sealedBy(), m.copyKey)
 	case m.SealingKeyFile == "":
 		fmt.Fprintf(w, "missing: %s. Copy its file to %s, with mode 0600\n", key.sealedBy(), m.wanted)
 	default:
 		fmt.Fprintf(w, "it needs %s, which is in %s: keep a copy apart from the database\n", key.sealedBy(), m.SealingKeyFile)
+	}
+	if m.audit != "" {
+		fmt.Fprintln(w, m.audit)
 	}
 	fmt.Fprintf(w, "next: %s\nstart no server on the old database again: %s\n", m.next, m.after)
 }
