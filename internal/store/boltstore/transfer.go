@@ -276,12 +276,16 @@ func sessionsAfter(t *tx, after string, limit int) (page []issuer.Session, err e
 }
 
 func (s *Store) assertionsAfter(ctx context.Context, after string, limit int) (page []transfer.Assertion, err error) {
-	key, err := transfer.ParsePlace(after)
+	last, err := transfer.ParsePlace(after)
 	if err != nil {
 		return nil, err
 	}
+	key := ""
+	if after != "" {
+		key = string(append(expiryKey(last.Expires), last.Hash[:]...))
+	}
 	err = s.view(ctx, func(t *tx) error {
-		for k := range following(t.Bucket(bucketUsed).Cursor(), nil, string(key)) {
+		for k := range following(t.Bucket(bucketUsed).Cursor(), nil, key) {
 			if len(page) >= limit {
 				return nil
 			}

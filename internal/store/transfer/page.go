@@ -1,8 +1,11 @@
 package transfer
 
 import (
+	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"strconv"
+	"time"
 
 	"signet/issuer"
 	"signet/issuer/oauth"
@@ -16,9 +19,17 @@ func (a Assertion) Place() string {
 	return digits[len(expires):] + expires + hex.EncodeToString(a.Hash[:])
 }
 
-// ParsePlace returns the bytes of the place of an assertion: 8 of the instant in
-// milliseconds, the highest first, and its hash.
-func ParsePlace(place string) ([]byte, error) { return hex.DecodeString(place) }
+// ParsePlace returns the assertion at a place; the one before all others for an empty one.
+func ParsePlace(place string) (Assertion, error) {
+	if place == "" {
+		return Assertion{Expires: time.UnixMilli(-1)}, nil
+	}
+	b, err := hex.DecodeString(place)
+	if err != nil || len(b) != 24 {
+		return Assertion{}, errors.New("that is no place of an assertion")
+	}
+	return Assertion{Expires: time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC(), Hash: [16]byte(b[8:])}, nil
+}
 
 func userPlace(u users.User) string        { return u.Name }
 func sessionPlace(s issuer.Session) string { return s.ID }
