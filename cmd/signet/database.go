@@ -41,6 +41,9 @@ type watcher interface{ Watch(ctx context.Context) }
 
 // openDatabase opens the database of the configuration, or makes a new one.
 func openDatabase(ctx context.Context, opts openOptions) (database, error) {
+	if opts.config.Postgres() {
+		return openPostgres(ctx, opts)
+	}
 	if err := refuseLostDatabase(opts.config); err != nil {
 		return nil, err
 	}

@@ -113,19 +113,19 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	d.token = token
 	sealing, err := keystore.SettleSealingKey(cfg.SealKeyPath(), ring, len(ring.Keys) == 0 && !opts.stored, log)
 	if err != nil {
-		return err
+		return hintSealing(err, cfg)
 	}
 	if d.audit, err = openAudit(ctx, d.store, opts); err != nil {
 		return err
 	}
 	events := event.All(d.audit, opts.events)
-	keys := keystore.Options{Store: d.store, Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
+	keys := keystore.Options{Store: d.store, Shared: cfg.Postgres(), Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
 	if !opts.stored {
 		policy := keyPolicy(cfg)
 		keys.Policy = &policy
 	}
 	if d.keys, err = keystore.Open(ctx, keys); err != nil {
-		return err
+		return hintSealing(err, cfg)
 	}
 	decoys, err := d.store.DecoyKey(ctx)
 	if err != nil {
