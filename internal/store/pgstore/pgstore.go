@@ -36,6 +36,8 @@ var (
 	_ issuer.Store   = (*Store)(nil)
 	_ oauth.Store    = (*Store)(nil)
 	_ audit.Marks    = (*Store)(nil)
+
+	_ issuer.Refresher = (*Store)(nil)
 )
 
 // Errors a caller branches on, besides those of the domains.
