@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"signet/internal/store/record"
 	"signet/keystore"
 )
 
@@ -199,9 +200,9 @@ func (c *Contents) count(t *tx) (err error) {
 		n      *int
 		decode func(id string, record []byte) error
 	}{
-		{bucketUsers, &c.Users, func(id string, record []byte) error { _, err := decodeUser(id, record); return err }},
+		{bucketUsers, &c.Users, func(id string, b []byte) error { _, err := record.DecodeUser(id, b); return err }},
 		{bucketSessions, &c.Sessions, func(id string, record []byte) error { _, err := decodeSession(id, record); return err }},
-		{bucketClients, &c.Clients, func(id string, record []byte) error { _, err := decodeClient(id, record); return err }},
+		{bucketClients, &c.Clients, func(id string, b []byte) error { _, err := record.DecodeClient(id, b); return err }},
 	} {
 		err := t.Bucket(kind.bucket).ForEach(func(id, record []byte) error {
 			*kind.n++

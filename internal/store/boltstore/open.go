@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"signet/internal/store/record"
 	"signet/users"
 )
 
@@ -260,8 +261,8 @@ func upgrade(tx *bbolt.Tx, from uint32) error {
 func countHashes(btx *bbolt.Tx) error {
 	counts := map[string]int64{}
 	t := &tx{Tx: btx}
-	err := t.Bucket(bucketUsers).ForEach(func(id, record []byte) error {
-		u, err := decodeUser(string(id), record)
+	err := t.Bucket(bucketUsers).ForEach(func(id, b []byte) error {
+		u, err := record.DecodeUser(string(id), b)
 		counts[users.HashKind(u.Hash)]++
 		return err
 	})
