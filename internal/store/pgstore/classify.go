@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"strings"
@@ -82,8 +83,9 @@ func lost(err error) bool {
 // changed.
 func again(err error) bool {
 	_, uncertain := errors.AsType[unsure](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch c := code(err); {
-	case uncertain, errors.Is(err, errBusy), errors.Is(err, ErrStorage), errors.Is(err, context.DeadlineExceeded):
+	case uncertain, untrusted, errors.Is(err, errBusy), errors.Is(err, ErrStorage), errors.Is(err, context.DeadlineExceeded):
 		return false
 	case c == "":
 		return true // of the connection
