@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"signet/internal/pgtest"
+	"signet/internal/throttle"
 	"signet/keystore"
 )
 
@@ -131,6 +132,7 @@ func TestReplicas(t *testing.T) {
 		t.Fatalf("refresh at the other: %v", err)
 	}
 	rotateAtOne(t, a, b)
+	guessed(t, a, b)
 	measured(t, a)
 	if out := b.must(t, "", "users", "disable", "kyoko"); !strings.Contains(out, "disabled kyoko; 1 session ended") {
 		t.Errorf("users disable: %s", out)
@@ -165,6 +167,30 @@ func rotateAtOne(t *testing.T, a, b *replica) {
 		t.Error(err)
 	}
 	t.Logf("the other published the new keys after %s", time.Since(began).Round(10*time.Millisecond))
+}
+
+// guessed: failed logins at one make a guesser wait at the other, within less tries than
+// either leaves free by itself.
+func guessed(t *testing.T, a, b *replica) {
+	t.Helper()
+	for i := 0; ; i++ {
+		status, body, _ := tryLogin(t, a.base, "nobody", "wrong password", "")
+		if status == http.StatusTooManyRequests {
+			break
+		}
+		if i > 10 {
+			t.Fatalf("guesses at one: %d %s", status, body)
+		}
+	}
+	tick := time.NewTicker(throttle.Interval)
+	defer tick.Stop()
+	for range 4 {
+		<-tick.C
+		if status, _, _ := tryLogin(t, b.base, "nobody", "wrong password", ""); status == http.StatusTooManyRequests {
+			return
+		}
+	}
+	t.Error("the other does not know of the guesses")
 }
 
 // measured: what /metrics says of connections.
