@@ -49,7 +49,7 @@ type Config struct {
 	// [ShownStore].
 	Store string
 	// Replica names this process among those that share a database; empty means by its
-	// host. Use [Config.ReplicaName].
+	// host and Data. Use [Config.ReplicaName].
 	Replica string
 	// AuditFile is the file of the audit log; empty means audit.log in Data. Use
 	// [Config.AuditPath].

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 )
@@ -27,7 +28,12 @@ func (c *Config) ReplicaName() (string, error) {
 	if c.Replica != "" {
 		return c.Replica, nil
 	}
-	return os.Hostname()
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	dir, err := filepath.Abs(c.Data) // two on one host have two
+	return host + ":" + dir, err
 }
 
 // CheckStore says what is wrong with a value of store, and never repeats it.

@@ -77,7 +77,7 @@ var table = []setting{
 		text("FILE", func(c *Config) *string { return &c.SealKey })},
 	{"store", fixed, "database: bolt, or postgres://USER@HOST/NAME without a password, which a flag would show to others",
 		database(func(c *Config) *string { return &c.Store })},
-	{"replica", fixed, "name of this process among those that share a PostgreSQL database; empty means the name of its host",
+	{"replica", fixed, "name of this process among those that share a PostgreSQL database; empty means its host and data directory",
 		text("NAME", func(c *Config) *string { return &c.Replica })},
 	{"audit_file", fixed, "file of the audit log; empty means audit.log in the data directory",
 		text("FILE", func(c *Config) *string { return &c.AuditFile })},

@@ -17,6 +17,10 @@ type postgres struct{ *pgstore.Store }
 // Connections implements metrics.Connections.
 func (p postgres) Connections() metrics.Pool { return metrics.Pool(p.Pool()) }
 
+// errNoIssuer: no server has made keys in the database, so that a command finds nothing
+// to do anything with.
+var errNoIssuer = errors.New("there is no issuer in the database yet")
+
 // openPostgres opens the database of the configuration, and makes the tables that it lacks.
 func openPostgres(ctx context.Context, opts openOptions) (database, error) {
 	replica, err := opts.config.ReplicaName()

@@ -106,6 +106,9 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
+	if opts.stored && ring.Version == 0 && cfg.Postgres() {
+		return errNoIssuer
+	}
 	vault, token, err := openVault(cfg)
 	if err != nil {
 		return err
@@ -162,6 +165,8 @@ func openAudit(ctx context.Context, marks audit.Marks, opts openOptions) (*audit
 	switch {
 	case errors.Is(err, audit.ErrForeign):
 		return nil, hintedError{err, "signet audit verify " + path + "  # shows where it was changed; move it away to go on with a new file"}
+	case errors.Is(err, audit.ErrInUse):
+		return nil, hintedError{err, "stop that process first, or choose another data directory with --data DIR"}
 	case err != nil:
 		return nil, hintedError{fmt.Errorf("open the audit log: %w", err), "see to " + path + ", or name another file with --audit-file"}
 	}
@@ -261,6 +266,9 @@ func (a *app) localDoor(ctx context.Context, cfg *configs.Config) (control.Door,
 		return nil, nil, err
 	}
 	d, err := openDomains(ctx, openOptions{config: cfg, log: slog.New(slog.DiscardHandler), stored: true, wait: pollDatabase})
+	if errors.Is(err, errNoIssuer) {
+		return nil, nil, hintedError{fmt.Errorf("there is no issuer in %s yet", configs.ShownStore(cfg.Store)), a.noDatabaseHint(cfg)}
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -246,8 +246,11 @@ func withoutServer(t *testing.T, down, up *replica) {
 func TestReplicaWithAnotherSealingKey(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Start(t).Database(t)
-	first := replicas(t, url, 1)[0]
 	other := &replica{dir: filepath.Join(t.TempDir(), "data"), name: "other", url: url}
+	if _, errs, err := other.signet(t, "", "users", "list"); err == nil || !strings.Contains(errs, "there is no issuer in "+url+" yet\n  try: signet serve --data ") {
+		t.Errorf("a command before the first server: %v %s", err, errs)
+	}
+	first := replicas(t, url, 1)[0]
 	serve := func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
@@ -323,4 +326,70 @@ func TestDatabaseThatStops(t *testing.T) {
 	if err := waitFor(20*time.Second, func() error { return isReady(strings.TrimPrefix(r.base, "http://")) }); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestFirstStartsAtOnce: of several servers that make the issuer at the same moment one
+// does, and the others need its sealing key.
+func TestFirstStartsAtOnce(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Database(t)
+	const n = 4
+	outcomes := make(chan string, n)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	for i := range n {
+		r := &replica{dir: filepath.Join(t.TempDir(), "data"), name: fmt.Sprint(i), url: url}
+		cmd := exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0")
+		cmd.Env = r.environment()
+		log := new(lockedBuffer)
+		cmd.Stderr = log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { cmd.Wait(); close(ended) }()
+		t.Cleanup(func() { cmd.Process.Kill(); <-ended })
+		go func() {
+			err := waitFor(30*time.Second, func() error {
+				select {
+				case <-ended:
+					return nil
+				default:
+				}
+				if !strings.Contains(log.String(), "signet serves") {
+					return fmt.Errorf("neither serves nor ends:\n%s", log)
+				}
+				return nil
+			})
+			outcomes <- fmt.Sprint(log, err)
+		}()
+	}
+	serving := 0
+	for range n {
+		switch out := <-outcomes; {
+		case strings.Contains(out, "signet serves"):
+			serving++
+		case !strings.Contains(out, "from a server that works on this database"):
+			t.Errorf("one that lost:\n%s", out)
+		}
+	}
+	if serving != 1 {
+		t.Errorf("%d of them serve", serving)
+	}
+}
+
+// TestSecondServerOnOneDirectory: PostgreSQL has no lock that would keep it out, and two
+// would write one audit log.
+func TestSecondServerOnOneDirectory(t *testing.T) {
+	t.Parallel()
+	first := replicas(t, pgtest.Start(t).Database(t), 1)[0]
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0")
+	cmd.Env = first.environment()
+	out, err := cmd.CombinedOutput()
+	if err == nil || ctx.Err() != nil || !strings.Contains(string(out), "another process writes this audit log: ") || !strings.Contains(string(out), "try: stop that process first, or choose another data directory with --data DIR") {
+		t.Errorf("a second server on one data directory: %v\n%s", err, out)
+	}
+	first.must(t, "", "keys", "list")
 }
