@@ -393,3 +393,20 @@ func TestSecondServerOnOneDirectory(t *testing.T) {
 	}
 	first.must(t, "", "keys", "list")
 }
+
+// TestResealAmongReplicas: the others take the new sealing key from its file while they run.
+func TestResealAmongReplicas(t *testing.T) {
+	t.Parallel()
+	all := replicas(t, pgtest.Start(t).Database(t), 2)
+	a, b := all[0], all[1]
+	if _, errs, err := a.signet(t, "", "keys", "reseal"); err != nil || !strings.Contains(errs, "copy "+a.dir+"/seal.key to every other server on this database now: without it they stop signing after 15s") {
+		t.Fatalf("keys reseal: %v %s", err, errs)
+	}
+	b.waitLog(t, "if another replica has changed it (signet keys reseal), copy its file here")
+	copySealKey(t, a.dir, b.dir)
+	b.waitLog(t, "the private keys are sealed with a new sealing key, which was found in its file")
+	rotateAtOne(t, a, b)
+	if err := isReady(strings.TrimPrefix(b.base, "http://")); err != nil {
+		t.Error(err)
+	}
+}
