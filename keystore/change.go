@@ -106,12 +106,12 @@ func (c *change) withdraw(ready time.Time) {
 			return false
 		}
 		turns = append(turns, k.SignsFrom)
-		return !c.mayBegin(&k)
+		return !c.Policy.Shared
 	})
 	for i := range c.Keys {
 		k := &c.Keys[i]
-		if unwanted(k) && k.State(c.now) == Pending { // only where it may begin elsewhere
-			k.SignsFrom, k.SignsUntil = c.now, c.now
+		if unwanted(k) && k.State(c.now) == Pending { // shared: it may begin where this is not read yet
+			k.SignsFrom, k.SignsUntil, k.Held = c.now, c.now, false
 		}
 		if unwanted(k) && k.open(c.now) && (k.SignsUntil.IsZero() || slices.ContainsFunc(turns, k.SignsUntil.Equal)) {
 			k.SignsUntil = ready

@@ -56,7 +56,7 @@ type instant struct {
 	// held: the schedule is stopped, or is to be. Otherwise leapt asks for a rebase.
 	held, leapt bool
 	// shared: the ring is that of several processes, and this clock one of theirs. off: it
-	// cannot be right; then held is of this process alone.
+	// cannot be right.
 	shared, off bool
 }
 
@@ -169,10 +169,10 @@ func (m *Manager) Schedule() Schedule {
 // on. ErrNotStopped if the clock has not leapt.
 func (m *Manager) Resume(ctx context.Context, dryRun bool) ([]Info, error) {
 	ring, err := m.apply(ctx, dryRun, func(c *change) error {
-		switch {
-		case c.off:
+		if c.off {
 			return c.clockError()
-		case !c.held:
+		}
+		if !c.held {
 			return ErrNotStopped
 		}
 		c.rebase(c.wall)
@@ -190,11 +190,8 @@ func (m *Manager) Resume(ctx context.Context, dryRun bool) ([]Info, error) {
 
 // refuseStopped refuses a plan whose times nobody could say; at once can be said.
 func (c *change) refuseStopped(atOnce bool) error {
-	if !c.held || atOnce && !c.off {
+	if !c.held || atOnce {
 		return nil
-	}
-	if c.off {
-		return c.clockError()
 	}
 	return fmt.Errorf("%w: the clock says %s, and by the time that has passed it should be %s",
 		ErrStopped, c.wall.UTC().Format(time.RFC3339), c.now.UTC().Format(time.RFC3339))

@@ -336,8 +336,8 @@ func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(
 		if err != nil {
 			return err
 		}
-		if m.reading.Load() != nil {
-			m.note(read, nil)
+		if err := m.noteChange(ctx, read); err != nil {
+			return err
 		}
 		c, err := m.alter(stored, alter, m.keyMaker())
 		if err != nil {

@@ -90,11 +90,6 @@ func (m *Manager) warn(warned time.Time) time.Time {
 	case s.Stopped.IsZero(), !warned.IsZero() && s.Now.Sub(warned) < warnEvery:
 		return warned
 	}
-	if m.offClock() {
-		m.log.Error("the clock of this machine has leapt, or disagrees with the database's: nothing is signed here until it is set right (NTP)",
-			"clock", s.Clock.UTC(), "expected", s.Now, "ahead", s.Leap)
-		return s.Now
-	}
 	m.log.Warn("the clock has leapt, or this was down for long: the schedule of the keys is stopped. The active keys sign on, and none is made or destroyed. If the clock is right: signet keys resume",
 		"clock", s.Clock.UTC(), "expected", s.Now, "ahead", s.Leap, "since", s.Stopped)
 	return s.Now

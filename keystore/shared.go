@@ -79,11 +79,6 @@ func (k *Key) signsNowhere() time.Time {
 // without waiting for caches.
 func (c *change) atOnce(created time.Time) time.Time { return later(c.now, created.Add(c.lead())) }
 
-// mayBegin reports a pending key whose turn may come elsewhere before the change is read.
-func (c *change) mayBegin(k *Key) bool {
-	return c.Policy.Shared && k.SignsFrom.Sub(c.now) <= tail
-}
-
 // reading is what a replica knows of the ring and of its clock. It is never changed.
 type reading struct {
 	at    time.Duration // when the last good read began, by the monotonic clock
@@ -97,7 +92,9 @@ type polling struct {
 	mu    sync.Mutex
 	reads atomic.Uint64 // that have begun
 	apart time.Duration // between those that unknown kids ask for
-	told  time.Duration // when the log last heard of clocks that are apart
+
+	clockOff    atomic.Bool  // as the log knows it
+	clocksApart atomic.Int64 // when the log last heard of that, by the monotonic clock
 }
 
 // share begins to go by a ring of several processes. It was asked for at read.
@@ -117,6 +114,7 @@ func (m *Manager) share(ctx context.Context, read time.Duration) error {
 		first.clock = m.believed()
 	}
 	m.reading.Store(first)
+	m.tellOff(m.instant(m.state.Load(), m.now()))
 	return nil
 }
 
@@ -236,16 +234,27 @@ func (m *Manager) checkClock(ctx context.Context) error {
 		return nil
 	}
 	m.setReading(func(r *reading) { r.clock = storage })
+	m.tellOff(m.instant(m.state.Load(), m.now()))
 	return nil
 }
 
-func (m *Manager) tellApart(apart time.Duration) {
-	now := m.elapsedAt(m.now())
-	if m.polling.told != 0 && now-m.polling.told < warnEvery {
-		return
+// tellOff tells the log when the clock is found to be wrong, and when it is right again.
+func (m *Manager) tellOff(at instant) {
+	switch was := m.polling.clockOff.Swap(at.off); {
+	case at.off && !was:
+		m.log.Error("nothing is signed here", "error", at.clockError())
+	case was && !at.off:
+		m.log.Info("the clock of this machine is right again")
 	}
-	m.polling.told = now
-	m.log.Warn("the clock of this machine and that of the database are apart: keep both right (NTP)", "by", apart)
+}
+
+// tellApart warns once in a while of a clock that has not leapt and is wrong.
+func (m *Manager) tellApart(apart time.Duration) {
+	now, last := m.elapsedAt(m.now()), m.polling.clocksApart.Load()
+	if last == 0 || now-time.Duration(last) >= warnEvery {
+		m.polling.clocksApart.Store(int64(now))
+		m.log.Warn("the clock of this machine and that of the database are apart: keep both right (NTP)", "by", apart)
+	}
 }
 
 func (m *Manager) setReading(change func(*reading)) {
@@ -277,13 +286,26 @@ func (m *Manager) note(began time.Duration, failed error) {
 	}
 }
 
+// noteChange records that the ring was read for a change. The change is made at the right
+// time, whatever the clock of this replica says.
+func (m *Manager) noteChange(ctx context.Context, began time.Duration) error {
+	if m.reading.Load() == nil {
+		return nil
+	}
+	m.note(began, nil)
+	if !m.instant(m.state.Load(), m.now()).off {
+		return nil
+	}
+	return m.checkClock(ctx)
+}
+
 // sharedInstant is instant for a replica.
 func (s *snapshot) sharedInstant(r *reading, wall time.Time, elapsed time.Duration) instant {
 	at := instant{wall: wall, elapsed: elapsed, at: wall, shared: true}
 	expected, seen := r.clock.expect(elapsed), s.ring.Seen
 	switch leap := wall.Sub(expected); {
 	case leap.Abs() > ClockBound:
-		at.at, at.leap, at.held, at.off = expected, leap, true, true
+		at.at, at.leap, at.off = expected, leap, true
 	case !s.ring.Stopped.IsZero(), seen.Sub(wall) > clocksApart:
 		// From before the store was shared, or from before all clocks were set back.
 		at.leap, at.held = wall.Sub(seen), true
@@ -381,7 +403,7 @@ func (c *change) coverOwn(own *Policy) {
 		return
 	}
 	for i := range c.Keys {
-		if k := &c.Keys[i]; k.Revoked.IsZero() && k.open(c.now) {
+		if k := &c.Keys[i]; k.Revoked.IsZero() && k.open(c.now.Add(-k.tail())) {
 			k.MaxAccess, k.MaxRefresh = max(k.MaxAccess, own.AccessLifetime), max(k.MaxRefresh, own.RefreshLifetime)
 		}
 	}
@@ -403,6 +425,3 @@ func (c *change) seenAtTheEnd() {
 		c.Seen = c.now
 	}
 }
-
-// offClock reports that the clock of this replica cannot be right.
-func (m *Manager) offClock() bool { return m.instant(m.state.Load(), m.now()).off }
