@@ -28,6 +28,7 @@ const (
 	undefinedTable       = "42P01"
 	undefinedFunction    = "42883"
 	duplicateTable       = "42P07"
+	duplicateObject      = "42710" // the type of a table that another makes
 	internalError        = "XX000"
 )
 
