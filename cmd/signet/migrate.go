@@ -93,6 +93,7 @@ func (a *app) migrate(ctx context.Context, asked migration) error {
 	if from.name == to.name {
 		return usageError{fmt.Errorf("--from and --to are one database, %s", from.name)}
 	}
+	to.goesOn(from)
 	done, err := a.copyDatabase(ctx, from, to, asked.Anew)
 	if err != nil {
 		return err
@@ -125,7 +126,7 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 		return nil, err
 	}
 	done = &migrated{From: from.name, To: to.name, Copied: copied, SealingKey: ring.SealedBy}
-	done.next, done.after, done.wanted = "signet serve"+to.flags(from), from.afterwards(), to.sealKey(from)
+	done.next, done.after, done.wanted = "signet serve"+to.flags(from), from.afterwards(), to.config.SealKeyPath()
 	if opensRing(done.wanted, ring) {
 		done.SealingKeyFile = done.wanted
 	} else if opensRing(from.config.SealKeyPath(), ring) {
@@ -142,7 +143,7 @@ func opensRing(path string, ring keystore.Ring) bool {
 
 // movedAudit says that the audit log is not where the next server has its own.
 func movedAudit(from, to *place) string {
-	if to.config.Postgres() || from.config.AuditPath() == to.config.AuditPath() {
+	if from.config.AuditPath() == to.config.AuditPath() {
 		return ""
 	}
 	return "the audit log stays in " + from.config.AuditPath() + ", and the next server begins a new file where it ends"

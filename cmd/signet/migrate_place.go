@@ -142,13 +142,19 @@ func (p *place) openTarget(ctx context.Context, from string, anew bool) (target,
 	return store, nil
 }
 
+// goesOn leaves the sealing key and the audit log in the data directory that they are in,
+// where a place has none of its own.
+func (p *place) goesOn(from *place) {
+	if p.config.Postgres() && !from.config.Postgres() {
+		there := *p.config
+		there.Data = from.config.Data
+		p.config = &there
+	}
+}
+
 // flags start a server on the place that was filled from another.
 func (p *place) flags(from *place) (flags string) {
-	data := p.config.Data
-	if p.config.Postgres() {
-		data = from.config.Data
-	}
-	if data != configs.Default().Data {
+	if data := p.config.Data; data != configs.Default().Data {
 		flags = " --data " + data
 	}
 	switch {
@@ -158,15 +164,6 @@ func (p *place) flags(from *place) (flags string) {
 		flags += " --store bolt"
 	}
 	return flags
-}
-
-// sealKey is where a server on the place that was filled from another looks for the
-// sealing key.
-func (p *place) sealKey(from *place) string {
-	if p.config.Postgres() {
-		return from.config.SealKeyPath()
-	}
-	return p.config.SealKeyPath()
 }
 
 // afterwards is what to do with a source that was copied.

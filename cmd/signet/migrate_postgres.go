@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"signet/internal/store/pgstore"
 )
@@ -17,9 +18,21 @@ const migrating = "signet-migrate"
 // postgresSource is a database that several may have open.
 type postgresSource struct{ *pgstore.Store }
 
+// afterEnd is how long connections of a process that has just ended may still be listed.
+const afterEnd = 3 * time.Second
+
 // Unused implements source.
 func (p postgresSource) Unused(ctx context.Context) error {
+	began := time.Now()
 	others, err := p.Others(ctx)
+	for err == nil && len(others) > 0 && time.Since(began) < afterEnd {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pollDatabase):
+		}
+		others, err = p.Others(ctx)
+	}
 	if err != nil || len(others) == 0 {
 		return err
 	}
