@@ -237,6 +237,9 @@ func writeRevokedKeys(w io.Writer, r control.RevokedKey) {
 		fmt.Fprintf(w, "%s  key %s, active until now, signs no more and stays published until %s\n",
 			pad(r.Old.Alg), s.KID, clock(s.PublishedUntil))
 	}
+	if l := r.Replicas; l != nil {
+		fmt.Fprintf(w, "the other replicas drop it within %s; one that cannot reach the database publishes it until it can, and signs with it for %s at most\n", span(l.Drop), span(l.Sign))
+	}
 }
 
 // duration is a flag in the text form of the configuration: 24h, 30d.
