@@ -48,17 +48,26 @@ func (r *replica) age() time.Duration { return r.true.Now().Sub(r.read) }
 // apart is how far its clock is from that of the storage.
 func (r *replica) apart() time.Duration { return (r.skew + r.leapt - r.storageSkew).Abs() }
 
-func (r *replica) LoadRing(ctx context.Context) (Ring, error) {
+func (r *replica) reach(then func()) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.down {
+		return errDown
+	}
+	then()
+	return nil
+}
+
+func (r *replica) LoadRing(ctx context.Context) (Ring, error) {
+	if r.reach(func() { r.read = r.true.Now() }) != nil {
 		return Ring{}, errDown
 	}
 	defer r.pass()
-	r.read = r.true.Now()
 	return r.memStore.LoadRing(ctx)
 }
 
 func (r *replica) ReplaceRing(ctx context.Context, ring Ring) error {
-	if r.down {
+	if r.reach(func() {}) != nil {
 		return errDown
 	}
 	r.pass()
@@ -66,7 +75,7 @@ func (r *replica) ReplaceRing(ctx context.Context, ring Ring) error {
 }
 
 func (r *replica) Time(context.Context) (time.Time, error) {
-	if r.down {
+	if r.reach(func() {}) != nil {
 		return time.Time{}, errDown
 	}
 	return r.true.Now().Add(r.storageSkew), nil

@@ -93,8 +93,8 @@ type polling struct {
 	reads atomic.Uint64 // that have begun
 	apart time.Duration // between those that unknown kids ask for
 
-	clockOff    atomic.Bool  // as the log knows it
-	clocksApart atomic.Int64 // when the log last heard of that, by the monotonic clock
+	clockOff atomic.Bool  // as the log knows it
+	quiet    atomic.Int64 // until when, by the monotonic clock, the log hears of no clocks that are apart
 }
 
 // share begins to go by a ring of several processes. It was asked for at read.
@@ -250,9 +250,8 @@ func (m *Manager) tellOff(at instant) {
 
 // tellApart warns once in a while of a clock that has not leapt and is wrong.
 func (m *Manager) tellApart(apart time.Duration) {
-	now, last := m.elapsedAt(m.now()), m.polling.clocksApart.Load()
-	if last == 0 || now-time.Duration(last) >= warnEvery {
-		m.polling.clocksApart.Store(int64(now))
+	if now := m.elapsedAt(m.now()); now >= time.Duration(m.polling.quiet.Load()) {
+		m.polling.quiet.Store(int64(now + warnEvery))
 		m.log.Warn("the clock of this machine and that of the database are apart: keep both right (NTP)", "by", apart)
 	}
 }

@@ -176,7 +176,7 @@ func openAudit(ctx context.Context, marks audit.Marks, opts openOptions) (*audit
 // ready reports whether the issuer can sign and store.
 func (d *domains) ready(ctx context.Context) error {
 	if _, _, err := d.keys.Sign("", issuer.TypJWT, []byte("{}")); err != nil {
-		return fmt.Errorf("cannot sign: %w", err)
+		return cannotSign(err)
 	}
 	if err := d.store.CheckWritable(ctx); err != nil {
 		return fmt.Errorf("cannot store: %w", err)

@@ -9,7 +9,7 @@ import (
 	"signet/keystore"
 )
 
-// toReplicas says, after a change of the keys, when servers elsewhere follow: accounts and
+// toReplicas says, after a change of the keys that does not say so itself, when servers elsewhere follow: accounts and
 // sessions they read anew each time, the keys they have in memory.
 func toReplicas(a *app, cmd *cobra.Command) *cobra.Command {
 	return tellReplicas(a, cmd, func(*configs.Config) string {

@@ -232,6 +232,10 @@ func withoutServer(t *testing.T, down, up *replica) {
 		t.Errorf("a plan beside running replicas: %v %s", err, errs)
 	}
 	out, errs, err := down.signet(t, "", "keys", "revoke", up.kids(t)[0])
+	if err != nil || !strings.Contains(out, "the other replicas drop it within 5s") {
+		t.Errorf("a revocation beside running replicas: %v %s%s", err, out, errs)
+	}
+	out, errs, err = down.signet(t, "", "keys", "rotate", "--now")
 	if err != nil || !strings.Contains(errs, "other servers on this database follow within 5s") {
 		t.Errorf("a change beside running replicas: %v %s%s", err, out, errs)
 	}

@@ -1,39 +1,25 @@
 package main
 
 import (
-	"context"
-	"log/slog"
+	"errors"
+	"fmt"
+	"net/http"
 
-	"signet/configs"
-	"signet/internal/store/pgstore"
-	"signet/internal/throttle"
+	"signet/internal/web/problem"
+	"signet/keystore"
 )
 
-// replicated is a database over which servers tell each other of failed logins.
-type replicated interface {
-	throttle.Exchange
-	// ThrottleKey is the same for all of them.
-	ThrottleKey(ctx context.Context) ([]byte, error)
-}
-
-var _ replicated = (*pgstore.Store)(nil)
-
-// limiter counts failed logins, together with other servers where there may be some.
-func (d *domains) limiter(ctx context.Context, cfg *configs.Config) (*throttle.Limiter, error) {
-	shared, ok := d.store.(replicated)
-	if !ok {
-		return throttle.New(throttleRules(cfg), d.now), nil
+// cannotSign says at /readyz which of its own troubles keeps a replica from signing. The
+// cause is for the log.
+func cannotSign(err error) error {
+	cause := fmt.Errorf("cannot sign: %w", err)
+	switch {
+	case errors.Is(err, keystore.ErrStale):
+		return &problem.Problem{Status: http.StatusServiceUnavailable, Cause: cause,
+			Detail: "Not ready: the database does not answer, and the keys may have changed since they were read."}
+	case errors.Is(err, keystore.ErrClock):
+		return &problem.Problem{Status: http.StatusServiceUnavailable, Cause: cause,
+			Detail: "Not ready: the clock of this machine is wrong."}
 	}
-	key, err := shared.ThrottleKey(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return throttle.NewShared(throttleRules(cfg), d.now, key), nil
-}
-
-// shareLimits tells other servers of failed logins, and hears of theirs, until ctx ends.
-func (d *domains) shareLimits(ctx context.Context, log *slog.Logger) {
-	if shared, ok := d.store.(replicated); ok {
-		d.limits.Share(ctx, shared, log)
-	}
+	return cause
 }
