@@ -13,10 +13,12 @@ import (
 )
 
 func TestContract(t *testing.T) {
+	pgtest.Start(t) // or one skip for them all
 	storetest.Run(t, func(t *testing.T) storetest.Store { return openTest(t, newDatabase(t)) })
 }
 
 func TestContractThroughFaulty(t *testing.T) {
+	pgtest.Start(t) // or one skip for them all
 	storetest.Run(t, func(t *testing.T) storetest.Store {
 		return storetest.NewFaulty(openTest(t, newDatabase(t)))
 	})
@@ -25,6 +27,7 @@ func TestContractThroughFaulty(t *testing.T) {
 // TestContractWhereAllIsSerializable: as CockroachDB has it, where a conflict is an error
 // instead of a wait.
 func TestContractWhereAllIsSerializable(t *testing.T) {
+	pgtest.Start(t) // or one skip for them all
 	storetest.Run(t, func(t *testing.T) storetest.Store {
 		return openTest(t, newDatabase(t)+"&default_transaction_isolation=serializable")
 	})
@@ -32,6 +35,7 @@ func TestContractWhereAllIsSerializable(t *testing.T) {
 
 // TestContractWithoutPreparedStatements: as a pooler without them needs it.
 func TestContractWithoutPreparedStatements(t *testing.T) {
+	pgtest.Start(t) // or one skip for them all
 	storetest.Run(t, func(t *testing.T) storetest.Store {
 		return openTest(t, newDatabase(t)+"&default_query_exec_mode=exec")
 	})
