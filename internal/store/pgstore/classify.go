@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ const (
 	undefinedTable       = "42P01"
 	undefinedFunction    = "42883"
 	duplicateTable       = "42P07"
+	duplicateObject      = "42710" // the type of a table that another makes
 	internalError        = "XX000"
 )
 
@@ -66,10 +68,18 @@ type connectError struct{ err error }
 func (e connectError) Error() string { return e.err.Error() }
 func (e connectError) Unwrap() error { return e.err }
 
+// unsent reports whether err says that not a byte of a statement has left. pgx calls more
+// than that safe to retry: a connection that broke while the answer was awaited is to it
+// one that had been closed before.
+func unsent(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "write" && pgconn.SafeToRetry(err)
+}
+
 // lost reports whether the answer to a commit was lost: it was sent, and what came back
 // does not say that it was undone. A server that shuts down may have committed.
 func lost(err error) bool {
-	if err == nil || errors.Is(err, errChanged) || errors.Is(err, ErrStorage) || pgconn.SafeToRetry(err) {
+	if err == nil || errors.Is(err, errChanged) || errors.Is(err, ErrStorage) || unsent(err) {
 		return false
 	}
 	if _, refused := errors.AsType[refusal](err); refused {

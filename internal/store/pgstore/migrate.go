@@ -52,7 +52,7 @@ func (s *Store) migrate(ctx context.Context) error {
 // raced reports an error that others cause who make the same tables at the same moment:
 // IF NOT EXISTS looks first and makes then.
 func raced(err error) bool {
-	return slices.Contains([]string{uniqueViolation, duplicateTable, undefinedTable, lockNotAvailable, internalError, serializationFailure}, code(err))
+	return slices.Contains([]string{uniqueViolation, duplicateTable, duplicateObject, undefinedTable, lockNotAvailable, internalError, serializationFailure}, code(err))
 }
 
 // schemaVersion reads the version, and makes the table that holds it.

@@ -63,6 +63,11 @@ type Options struct {
 	// Replica names this process among those that share the database: its audit log has a
 	// mark of its own.
 	Replica string
+	// Application is what connections are called in the server; empty means signet.
+	Application string
+
+	// filling opens a database that is being filled, too; see OpenTarget.
+	filling bool
 }
 
 // Store is a pool of connections to one database. Its methods may be called concurrently.
@@ -90,6 +95,9 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Application != "" {
+		config.ConnConfig.RuntimeParams["application_name"] = opts.Application
+	}
 	warnUnverified(opts.Logger, config.ConnConfig)
 	return open(ctx, config, name, opts)
 }
@@ -100,10 +108,18 @@ func open(ctx context.Context, config *pgxpool.Config, name string, opts Options
 		return nil, storageError("connect to", name, err)
 	}
 	s := &Store{pool: pool, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit}
-	if err := s.migrate(ctx); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// prepare brings the tables up to date, and refuses what a migration has not finished.
+func (s *Store) prepare(ctx context.Context) error {
+	if err := s.migrate(ctx); err != nil || s.opts.filling {
+		return err
+	}
+	return s.refuseFilling(ctx)
 }
 
 // Path returns the URL of the database without its password.

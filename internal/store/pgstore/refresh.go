@@ -124,7 +124,7 @@ func settle(ctx context.Context, q querier, r *sessionRow, session *issuer.Sessi
 	case outcome == issuer.Advanced:
 		return 0, errChanged
 	}
-	tag, err := q.Exec(ctx, `DELETE FROM signet_sessions WHERE id = $1 AND jti = $2 AND generation = $3`, r.id, r.jti, int64(r.generation))
+	tag, err := q.Exec(ctx, `DELETE FROM signet_sessions WHERE id = $1 AND generation = $2`, r.id, int64(r.generation))
 	if err == nil && tag.RowsAffected() == 0 {
 		return 0, errChanged
 	}

@@ -146,7 +146,7 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		return nil, errBusy
 	}
 	if _, refused := errors.AsType[*tls.CertificateVerificationError](err); refused {
-		err = fmt.Errorf("its certificate is not trusted; name the CA that signed it with sslrootcert=FILE in the URL: %w", err)
+		err = fmt.Errorf("its certificate is not trusted; name the CA that signed it with sslrootcert=FILE in the URL, and the host as the certificate names it: %w", err)
 	}
 	return nil, connectError{err}
 }

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -34,8 +35,26 @@ func (r *sessionRow) session() issuer.Session {
 		Created: record.Instant(int64(r.created)), Rotated: record.Instant(int64(r.rotated)),
 		Expires: record.Instant(int64(r.expires)), Ends: record.Instant(int64(r.ends)),
 		Generation: uint64(r.generation), Epoch: uint64(r.epoch),
-		Current: record.UnpackID(r.jti), Previous: record.UnpackID(r.previous), KID: record.UnpackKID(r.kid),
+		Current: record.UnpackID(r.jti), Previous: unpackPrevious(r.previous), KID: record.UnpackKID(r.kid),
 	}
+}
+
+// none stands for no identifier, in as many bytes as one has.
+var none = append([]byte{0xff}, make([]byte, 16)...)
+
+// packedPrevious is an identifier that there may be none of yet.
+func packedPrevious(id string) []byte {
+	if id == "" {
+		return none
+	}
+	return packed(id)
+}
+
+func unpackPrevious(b []byte) string {
+	if bytes.Equal(b, none) {
+		return ""
+	}
+	return record.UnpackID(b)
 }
 
 // packed is an identifier for a column that is never NULL.
@@ -48,10 +67,16 @@ const createSession = `INSERT INTO signet_sessions
 // CreateSession implements issuer.Sessions.
 func (s *Store) CreateSession(ctx context.Context, n issuer.Session) error {
 	return s.write(ctx, func(ctx context.Context, q querier) error {
-		return orRefuse(issuer.ErrSessionExists)(q.Exec(ctx, createSession,
-			packed(n.ID), packed(n.Subject), text(n.Client), n.Created.UnixMilli(), n.Ends.UnixMilli(), int64(n.Epoch),
-			n.Rotated.UnixMilli(), n.Expires.UnixMilli(), int64(n.Generation), packed(n.Current), packed(n.Previous), record.PackKID(n.KID)))
+		return orRefuse(issuer.ErrSessionExists)(q.Exec(ctx, createSession, sessionValues(n)...))
 	})
+}
+
+// sessionValues are those of createSession.
+func sessionValues(n issuer.Session) []any {
+	return []any{
+		packed(n.ID), packed(n.Subject), text(n.Client), n.Created.UnixMilli(), n.Ends.UnixMilli(), int64(n.Epoch),
+		n.Rotated.UnixMilli(), n.Expires.UnixMilli(), int64(n.Generation), packed(n.Current), packedPrevious(n.Previous), record.PackKID(n.KID),
+	}
 }
 
 // orRefuse makes a refusal of a statement that changed nothing.

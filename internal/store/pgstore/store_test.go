@@ -3,7 +3,9 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"signet/internal/pgtest"
@@ -53,4 +55,16 @@ func openTest(t testing.TB, url string) *Store {
 		}
 	})
 	return s
+}
+
+// locking lets several goroutines write.
+type locking struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *locking) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }

@@ -26,19 +26,19 @@ CREATE TABLE IF NOT EXISTS signet_hash_kinds (
 -- No index holds what a refresh changes, and each page keeps room for the next version
 -- of a row: a refresh touches one page of the table and none of an index.
 CREATE TABLE IF NOT EXISTS signet_sessions (
-	id         bytea  NOT NULL PRIMARY KEY,
-	subject    bytea  NOT NULL,
-	client     bytea  NOT NULL,
-	created    bigint NOT NULL,
+	created    bigint NOT NULL, -- numbers first: they are aligned to eight bytes
 	ends       bigint NOT NULL,
 	epoch      bigint NOT NULL,
 	rotated    bigint NOT NULL,
 	expires    bigint NOT NULL,
 	generation bigint NOT NULL,
+	id         bytea  NOT NULL PRIMARY KEY,
+	subject    bytea  NOT NULL,
+	client     bytea  NOT NULL,
 	jti        bytea  NOT NULL,
-	previous   bytea  NOT NULL,
+	previous   bytea  NOT NULL, -- as long where there is none: a refresh makes no row longer
 	kid        bytea  NOT NULL
-) WITH (fillfactor = 85);
+) WITH (fillfactor = 90);
 
 CREATE INDEX IF NOT EXISTS signet_sessions_subject ON signet_sessions (subject, id);
 
