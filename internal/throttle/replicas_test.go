@@ -289,6 +289,15 @@ func TestOrderOfAProofAndFailures(t *testing.T) {
 			rs.advance(4 * time.Second)
 			one(rs.all[0], failed)
 		}, [3]int{7, 7, 7}},
+		{"two failures, the proof, and another failure later", func(rs *replicas) {
+			one(rs.all[0], failed)
+			rs.clock.advance(time.Millisecond)
+			one(rs.all[0], failed)
+			rs.clock.advance(time.Millisecond)
+			one(rs.all[0], proved)
+			rs.clock.advance(10 * time.Millisecond)
+			one(rs.all[0], failed)
+		}, [3]int{8, 8, 8}},
 		// Those of one batch are not told apart where it was made.
 		{"the proof between two failures elsewhere", func(rs *replicas) {
 			one(rs.all[0], failed)
@@ -367,6 +376,30 @@ func TestReplicaThatWasCutOff(t *testing.T) {
 	}
 	if wait := fail(other, "kyoko", host(1)); wait != 0 {
 		t.Error("the keys of counters do not depend on the secret")
+	}
+}
+
+// TestReplicaThatStartsHearsAllAtOnce, however many batches there are.
+func TestReplicaThatStartsHearsAllAtOnce(t *testing.T) {
+	rules := throttle.Rules{Pair: 1, MaxWait: time.Hour}
+	rs := newReplicas(t, rules, 2)
+	const names = 5 * throttle.MaxBatches
+	for i := range names {
+		fail(rs.all[i%2], fmt.Sprint("name", i), host(1))
+		rs.advance(throttle.Interval)
+	}
+	late := throttle.NewShared(rules, rs.clock.now, []byte("shared"))
+	if err := late.Round(t.Context(), rs.table); err != nil {
+		t.Fatal(err)
+	}
+	for i := range names {
+		name := fmt.Sprint("name", i)
+		if wait := fail(late, name, host(1)); wait != 0 {
+			t.Fatalf("%s: refused for %s", name, wait) // the wait of a second is over
+		}
+		if wait := fail(late, name, host(1)); wait < 2*time.Second {
+			t.Errorf("%s: after a failure here and one elsewhere the wait is %s, want 2s and more", name, wait)
+		}
 	}
 }
 

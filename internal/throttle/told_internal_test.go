@@ -84,6 +84,16 @@ func TestLargestBatch(t *testing.T) {
 	}
 }
 
+// TestMoreFailuresThanAreTold: they do not make a batch that nobody reads.
+func TestMoreFailuresThanAreTold(t *testing.T) {
+	f := newFlights()
+	f.use(flightKey{account, 1}, 1).unsent = maxFailures + 1
+	read, err := parseTold(f.take(0).body())
+	if err != nil || len(read.charges) != 1 || read.charges[0].failures != maxFailures {
+		t.Errorf("read %v, %v", read, err)
+	}
+}
+
 // TestFlightsAreBounded, and those with the most failures stay.
 func TestFlightsAreBounded(t *testing.T) {
 	f := newFlights()
