@@ -129,10 +129,7 @@ func (c *Config) checkFiles(r *report) {
 	checkPath(r, "data", c.Data)
 	checkPath(r, "seal_key", c.SealKey)
 	checkPath(r, "audit_file", c.AuditFile)
-	if c.Store != "bolt" {
-		// The value is left out: an address of a database holds its password.
-		r.addf("store", "is not bolt, the only kind of store that this version knows; write bolt")
-	}
+	c.checkStore(r)
 }
 
 func checkPath(r *report, key, path string) {
@@ -295,6 +292,7 @@ func (c *Config) checkKeys(r *report) {
 			"%s is shorter than keys.jwks_max_age, %s: a key would sign before every cache has it; make it at least as long",
 			formatDuration(k.PublishAhead), formatDuration(k.JWKSMaxAge))
 	}
+	c.checkPublishedEverywhere(r)
 	if k.RotateEvery != 0 && k.RotateEvery <= k.PublishAhead {
 		r.bothf("keys.rotate_every", "keys.publish_ahead",
 			"%s is not longer than keys.publish_ahead, %s; make it longer, or 0 to rotate by hand alone",

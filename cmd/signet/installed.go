@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"signet/configs"
 )
@@ -43,9 +44,8 @@ func (a *app) serveHint(cfg *configs.Config) string {
 
 // sameFlags are those with which another command is about the issuer of this one.
 func (a *app) sameFlags(cfg *configs.Config) (flags string) {
-	data, seal := cfg.Data, cfg.SealKey
+	data, seal, given := cfg.Data, cfg.SealKey, a.changed()
 	if a.configPath != "" {
-		given := a.changed()
 		flags, data, seal = " --config "+a.configPath, given["data"], given["seal_key"]
 	}
 	if data != "" && data != configs.Default().Data {
@@ -54,5 +54,17 @@ func (a *app) sameFlags(cfg *configs.Config) (flags string) {
 	if seal != "" {
 		flags += " --seal-key " + seal
 	}
-	return flags
+	return flags + a.storeFlag()
 }
+
+// storeFlag is --store where it was given so. From the environment it may have a password
+// that the flag must not have.
+func (a *app) storeFlag() string {
+	if store, given := a.changed()["store"]; given {
+		return " --store " + quoted(store)
+	}
+	return ""
+}
+
+// quoted is a word for a shell, which reads & and ? of a URL otherwise.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -17,8 +17,8 @@ import (
 
 func keysCommand(a *app) *cobra.Command {
 	return group("keys", "List, export, rotate and revoke the signing keys; see who has them",
-		keysListCommand(a), keysShowCommand(a), keysConsumersCommand(a), keysExportCommand(a), keysRotateCommand(a), keysRevokeCommand(a),
-		keysImportCommand(a), keysResealCommand(a), keysResumeCommand(a))
+		keysListCommand(a), keysShowCommand(a), keysConsumersCommand(a), keysExportCommand(a), toReplicas(a, keysRotateCommand(a)), keysRevokeCommand(a),
+		toReplicas(a, keysImportCommand(a)), toReplicasByHand(a, keysResealCommand(a)), toReplicas(a, keysResumeCommand(a)))
 }
 
 func keysListCommand(a *app) *cobra.Command {
@@ -236,6 +236,9 @@ func writeRevokedKeys(w io.Writer, r control.RevokedKey) {
 	if s := r.Superseded; s != nil {
 		fmt.Fprintf(w, "%s  key %s, active until now, signs no more and stays published until %s\n",
 			pad(r.Old.Alg), s.KID, clock(s.PublishedUntil))
+	}
+	if l := r.Replicas; l != nil {
+		fmt.Fprintf(w, "the other replicas drop it within %s; one that cannot reach the database publishes it until it can, and signs with it for %s at most\n", span(l.Drop), span(l.Sign))
 	}
 }
 

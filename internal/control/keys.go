@@ -71,6 +71,8 @@ type RevokedKey struct {
 	SessionsEnded int       `json:"sessions_ended"`
 	DryRun        bool      `json:"dry_run"`
 	Now           time.Time `json:"now"`
+	// Replicas is there if other processes may go on with the key for a while.
+	Replicas *ReplicaLag `json:"replicas,omitempty"`
 }
 
 func (o *Operator) listKeys(context.Context, struct{}) (KeyList, error) {
@@ -92,7 +94,7 @@ func (o *Operator) rotateKeys(ctx context.Context, in Rotation) (Rotated, error)
 // then on, whether or not the records are gone yet.
 func (o *Operator) revokeKey(ctx context.Context, in Revocation) (RevokedKey, error) {
 	takeover, err := o.Keys.Revoke(ctx, in.KID, in.DryRun)
-	out := RevokedKey{Takeover: takeover, DryRun: in.DryRun, Now: o.Keys.Schedule().Now}
+	out := RevokedKey{Takeover: takeover, DryRun: in.DryRun, Now: o.Keys.Schedule().Now, Replicas: o.replicaLag()}
 	if err != nil || in.DryRun {
 		return out, err
 	}

@@ -30,7 +30,8 @@ type KeyUse struct {
 	// The latest exp of each kind; absent if there was none.
 	AccessExpires  time.Time `json:"access_expires,omitzero"`
 	RefreshExpires time.Time `json:"refresh_expires,omitzero"`
-	// Complete says that the key signed nothing before.
+	// Complete says that the key signed nothing before, and nothing elsewhere: replicas do
+	// not count each other's tokens.
 	Complete bool `json:"complete"`
 	// Have and Lack are the consumers of the last day.
 	Have []string `json:"have"`
@@ -60,7 +61,7 @@ func (o *Operator) keyUse(kid string, list ConsumerList) *KeyUse {
 	use := &KeyUse{
 		Since: o.Live.since, AccessTokens: signed.AccessTokens, RefreshTokens: signed.RefreshTokens,
 		AccessExpires: signed.AccessExpires, RefreshExpires: signed.RefreshExpires,
-		Complete: o.Live.sawAll(kid), Have: []string{}, Lack: []string{},
+		Complete: o.Live.sawAll(kid) && !o.Keys.Policy().Shared, Have: []string{}, Lack: []string{},
 	}
 	for _, c := range list.Consumers {
 		switch {

@@ -28,8 +28,10 @@ type rule struct {
 
 var rules = []rule{
 	{
-		of:      public,
-		forbids: oneOf("go.etcd.io/bbolt", "github.com/gorilla/mux", "github.com/jackc/pgx/v5"),
+		of: public,
+		forbids: func(path string) bool {
+			return oneOf("go.etcd.io/bbolt", "github.com/gorilla/mux")(path) || below("github.com/jackc")(path)
+		},
 		deep:    true,
 		because: "storage and routing stay behind internal/: a public package can be used without them",
 	},
@@ -96,6 +98,18 @@ var rules = []rule{
 		of:      func(path string) bool { return path != "signet/cmd/signet" && !testOnly(path) },
 		forbids: below("signet/internal/store"),
 		because: "a domain declares its store and never names one; the wiring is in cmd/signet",
+	},
+	{
+		of: func(path string) bool {
+			return path != "signet/internal/store/pgstore" && path != "signet/internal/pgtest"
+		},
+		forbids: below("github.com/jackc/pgx/v5"),
+		because: "what speaks to PostgreSQL is pgstore, and the tests that start one",
+	},
+	{
+		of:      func(path string) bool { return path != "signet/internal/store/pgstore" },
+		forbids: func(path string) bool { return path == "signet/internal/pgtest" },
+		because: "it belongs into tests alone, which this list does not hold",
 	},
 	{
 		of:      below("signet/internal/web"),

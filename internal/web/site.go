@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/gorilla/mux"
@@ -48,8 +49,11 @@ func (s *site) alive(w http.ResponseWriter, _ *http.Request) {
 
 func (s *site) ready(w http.ResponseWriter, r *http.Request) {
 	if err := s.readiness.check(r.Context(), s.opts.Ready); err != nil {
-		s.errors.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Cause: err,
-			Detail: "Not ready: tokens cannot be signed and stored now.", RetryAfter: readyFor})
+		detail := "Not ready: tokens cannot be signed and stored now."
+		if p, ok := errors.AsType[*problem.Problem](err); ok {
+			detail, err = p.Detail, p.Cause
+		}
+		s.errors.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Cause: err, Detail: detail, RetryAfter: readyFor})
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

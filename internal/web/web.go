@@ -50,8 +50,8 @@ type Options struct {
 	// Keys has the key set, which caches may keep for MaxAge.
 	Keys   jwks.Source
 	MaxAge func() time.Duration
-	// Ready reports why tokens could not be signed and stored now; nil means
-	// that they always can.
+	// Ready reports why tokens could not be signed and stored now, with a sentence for
+	// strangers if it is a *problem.Problem; nil means that they always can.
 	Ready func(ctx context.Context) error
 	// Served hears of each request that was answered; nil tells nobody.
 	Served func(Served)

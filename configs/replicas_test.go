@@ -1,0 +1,33 @@
+package configs
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPublishAheadOfReplicas(t *testing.T) {
+	for _, tt := range []struct {
+		store string
+		ahead time.Duration
+		want  string
+	}{
+		{"bolt", 5 * time.Minute, ""},
+		{"postgres://db/signet", 5*time.Minute + 5*time.Second, ""},
+		{"postgres://db/signet", 5*time.Minute + 4*time.Second, "5m4s is shorter than keys.jwks_max_age, 5m, and the 5s within which all replicas publish a key: it would sign before every cache has it; make it at least 5m5s"},
+		{"postgresql://db/signet", 5 * time.Minute, "5m is shorter than keys.jwks_max_age, 5m, and the 5s"},
+		{"postgres://db/signet", 4 * time.Minute, "4m is shorter than keys.jwks_max_age, 5m: a key"},
+	} {
+		c := Default()
+		c.Store, c.Keys.PublishAhead = tt.store, tt.ahead
+		var got []string
+		for _, f := range c.Check() {
+			if f.Key == "keys.publish_ahead" {
+				got = append(got, f.Problem)
+			}
+		}
+		if tt.want == "" && len(got) != 0 || tt.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], tt.want)) {
+			t.Errorf("%s, %v: %q, want %q", tt.store, tt.ahead, got, tt.want)
+		}
+	}
+}
