@@ -2,6 +2,7 @@ package linear
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 
@@ -47,22 +48,29 @@ type Load struct {
 	Requests int
 	// Targets are the processes; each request goes to any of them.
 	Targets []Target
-	Faults  []Fault
+	// Faults are in the order of After, which is less than Requests.
+	Faults []Fault
 }
 
-// Run records the history in h. At its end nothing is under way any more, and each
-// session has been asked once more what it honours.
+// Run records the history in h, and does the faults one after another in the calling
+// goroutine. At its end nothing is under way any more, and each session has been asked once
+// more what it honours.
 func (l *Load) Run(ctx context.Context, h *History) error {
 	r := &run{load: l, history: h, book: new(book)}
 	for range l.Faults {
 		r.reached = append(r.reached, make(chan struct{}))
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	group, together := errgroup.WithContext(ctx)
-	for i, f := range l.Faults {
-		group.Go(func() error { return r.fault(together, f, r.reached[i]) })
-	}
 	for id := range l.Clients {
 		group.Go(func() error { return r.client(id).loop(together) })
+	}
+	for i, f := range l.Faults {
+		if err := r.fault(together, f, r.reached[i]); err != nil {
+			cancel()
+			return errors.Join(group.Wait(), err)
+		}
 	}
 	if err := group.Wait(); err != nil {
 		return err

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"signet/internal/control"
+	"signet/internal/linear"
+)
+
+const linearPassword = "correct horse battery staple"
+
+// replica is one process of the issuer as a linear.Target: clients reach it over HTTP,
+// operators through its socket. It dies and comes back at the same address.
+type replica struct {
+	*process
+	addr, dir string
+	start     func() *process
+	rotation  control.Rotation
+	http      *http.Client
+}
+
+func newReplica(t *testing.T, dir string, rotation control.Rotation, env ...string) *replica {
+	t.Helper()
+	addr, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	env = append(env, "SIGNET_KEYS_ALGORITHMS=ES256", "SIGNET_THROTTLE_PAIR=0", "SIGNET_THROTTLE_ADDRESS=0", "SIGNET_THROTTLE_ACCOUNT=0")
+	r := &replica{addr: addr, dir: dir, rotation: rotation,
+		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	r.start = func() *process { return serveBinary(t, dir, addr, env...) }
+	r.process = r.start()
+	t.Cleanup(r.http.CloseIdleConnections)
+	return r
+}
+
+// Await returns when the replica is ready.
+func (r *replica) Await(ctx context.Context) error {
+	r.http.CloseIdleConnections() // those to a process that has died
+	return waitFor(30*time.Second, func() error {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return isReady(r.addr)
+	})
+}
+
+// Do makes the request.
+func (r *replica) Do(ctx context.Context, in linear.Request) linear.Reply {
+	switch in.Kind {
+	case linear.Login:
+		return r.post(ctx, "/api/token/", url.Values{"username": {in.User}, "password": {linearPassword}})
+	case linear.Refresh:
+		return r.post(ctx, "/api/token/refresh/", url.Values{"refresh": {in.Token}})
+	case linear.Verify:
+		return r.post(ctx, "/api/token/verify/", url.Values{"token": {in.Token}})
+	case linear.Logout:
+		return r.post(ctx, "/api/token/blacklist/", url.Values{"refresh": {in.Token}})
+	default:
+		return r.operate(ctx, in)
+	}
+}
+
+func (r *replica) post(ctx context.Context, path string, form url.Values) linear.Reply {
+	answer, err := postJSON(ctx, r.http, "http://"+r.addr+path, form)
+	refused, answered := errors.AsType[*statusError](err)
+	switch {
+	case err == nil:
+		return linear.Reply{Answer: linear.Done, Token: answer["refresh"]}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return linear.Reply{Answer: linear.NotMade}
+	case !answered, refused.status == http.StatusServiceUnavailable:
+		return linear.Reply{Answer: linear.Lost, Detail: err.Error()}
+	case strings.Contains(refused.body, "Token is blacklisted"):
+		return linear.Reply{Answer: linear.Refused}
+	case strings.Contains(refused.body, "No active account found"):
+		return linear.Reply{Answer: linear.Inactive}
+	default:
+		return linear.Reply{Answer: linear.Strange, Detail: err.Error()}
+	}
+}
+
+func (r *replica) operate(ctx context.Context, in linear.Request) linear.Reply {
+	door, err := control.Dial(ctx, filepath.Join(r.dir, "control.sock"))
+	if err != nil {
+		return linear.Reply{Answer: linear.NotMade, Detail: err.Error()}
+	}
+	defer door.Close()
+	switch in.Kind {
+	case linear.EndSession:
+		_, err = control.EndSessions.Do(ctx, door, control.SessionEnd{ID: in.Session})
+	case linear.EndUser:
+		_, err = control.EndSessions.Do(ctx, door, control.SessionEnd{User: in.User})
+	case linear.Disable:
+		_, err = control.DisableUser.Do(ctx, door, control.UserName{Name: in.User})
+	case linear.Enable:
+		_, err = control.EnableUser.Do(ctx, door, control.UserName{Name: in.User})
+	case linear.Rotate:
+		_, err = control.RotateKeys.Do(ctx, door, r.rotation)
+	}
+	switch {
+	case err == nil:
+		return linear.Reply{Answer: linear.Done}
+	case strings.Contains(err.Error(), "no such session, or it has ended"):
+		return linear.Reply{Answer: linear.Refused}
+	case strings.Contains(err.Error(), "was changed in the meantime"):
+		return linear.Reply{Answer: linear.NotMade, Detail: err.Error()}
+	default:
+		return linear.Reply{Answer: linear.Lost, Detail: err.Error()}
+	}
+}
