@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -77,7 +78,9 @@ func (r *replica) post(ctx context.Context, path string, form url.Values) linear
 		return linear.Reply{Answer: linear.Done, Token: answer["refresh"]}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return linear.Reply{Answer: linear.NotMade}
-	case !answered, refused.status == http.StatusServiceUnavailable:
+	case !answered:
+		return linear.Reply{Answer: linear.Lost}
+	case refused.status == http.StatusServiceUnavailable:
 		return linear.Reply{Answer: linear.Lost, Detail: err.Error()}
 	case strings.Contains(refused.body, "Token is blacklisted"):
 		return linear.Reply{Answer: linear.Refused}
@@ -114,6 +117,6 @@ func (r *replica) operate(ctx context.Context, in linear.Request) linear.Reply {
 	case strings.Contains(err.Error(), "was changed in the meantime"):
 		return linear.Reply{Answer: linear.NotMade, Detail: err.Error()}
 	default:
-		return linear.Reply{Answer: linear.Lost, Detail: err.Error()}
+		return linear.Reply{Answer: linear.Lost, Detail: fmt.Sprintf("%.60s", err)}
 	}
 }

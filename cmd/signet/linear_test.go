@@ -32,7 +32,7 @@ type linearRun struct {
 
 // TestLinearOneProcess makes random histories of one process over bbolt that is killed and
 // started again meanwhile: each could have happened one request after another. LINEAR_TIME
-// makes it run longer than its 12 s, and LINEAR_SEED repeats the choices of a run.
+// makes it run longer than its 10 s, and LINEAR_SEED repeats the choices of a run.
 func TestLinearOneProcess(t *testing.T) {
 	for _, window := range linearWindows {
 		t.Run(window.String(), func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestLinearOneProcess(t *testing.T) {
 				first := 40 + chance.IntN(100)
 				return []linear.Fault{{After: first, Do: crash}, {After: first + 1 + chance.IntN(100), Do: crash}}
 			}
-			run.histories(4 * time.Second)
+			run.histories(3 * time.Second)
 			run.expectSeen()
 		})
 	}

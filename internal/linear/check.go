@@ -100,16 +100,17 @@ func longest(orders [][]porcupine.Operation) []*Op {
 	return ops
 }
 
-// tell says how far an order comes, and what cannot come next. What others' requests tell
-// of the account is left out of the order.
+// tell says how far an order comes from the login on, and what cannot come next. What others'
+// requests tell of the account is left out of the order.
 func (n *names) tell(window time.Duration, session string, model porcupine.Model, ops []Op, order []*Op) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "no order of the requests explains all answers about session %s (reuse window %v).\n", n.sessions[session], window)
 	fmt.Fprintf(&b, "The longest order that the rules allow has %d of %d requests:\n", len(order), len(ops))
-	state := model.Init()
+	state, begun := model.Init(), false
 	for _, op := range order {
 		_, state = model.Step(state, op, nil)
-		if op.Kind != sawEnabled && op.Kind != sawDisabled {
+		begun = begun || op.Kind == Login
+		if begun && op.Kind != sawEnabled && op.Kind != sawDisabled {
 			fmt.Fprintf(&b, "%s\n%*s=> %s\n", n.line(op), 24, "", model.DescribeState(state))
 		}
 	}

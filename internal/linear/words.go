@@ -31,6 +31,9 @@ func nameAll(ops []Op) *names {
 }
 
 func (n *names) token(jti string) string {
+	if jti == unknown {
+		return "one whose answer was lost"
+	}
 	if name := n.tokens[jti]; name != "" {
 		return name
 	}
@@ -70,8 +73,10 @@ func (n *names) line(op *Op) string {
 
 func clock(ns int64) string { return fmt.Sprintf("%.4fs", time.Duration(ns).Seconds()) }
 
-// state is s in a few words.
-func (n *names) state(s state) string {
+// state is s in a few words, in brackets: several may be possible.
+func (n *names) state(s state) string { return "[" + n.stateWords(s) + "]" }
+
+func (n *names) stateWords(s state) string {
 	account := "enabled"
 	if s.disabled {
 		account = "disabled"
