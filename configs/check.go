@@ -129,10 +129,7 @@ func (c *Config) checkFiles(r *report) {
 	checkPath(r, "data", c.Data)
 	checkPath(r, "seal_key", c.SealKey)
 	checkPath(r, "audit_file", c.AuditFile)
-	if c.Store != "bolt" {
-		// The value is left out: an address of a database holds its password.
-		r.addf("store", "is not bolt, the only kind of store that this version knows; write bolt")
-	}
+	c.checkStore(r)
 }
 
 func checkPath(r *report, key, path string) {

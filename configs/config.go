@@ -45,8 +45,12 @@ type Config struct {
 	// SealKey is the file of the sealing key; empty means seal.key in Data. Use
 	// [Config.SealKeyPath].
 	SealKey string
-	// Store names the kind of database.
+	// Store is bolt, or the URL of a PostgreSQL database, which may hold a password: see
+	// [ShownStore].
 	Store string
+	// Replica names this process among those that share a database; empty means by its
+	// host. Use [Config.ReplicaName].
+	Replica string
 	// AuditFile is the file of the audit log; empty means audit.log in Data. Use
 	// [Config.AuditPath].
 	AuditFile string
@@ -175,7 +179,7 @@ func Default() *Config {
 		Listen:    "127.0.0.1:8080",
 		OpsListen: "127.0.0.1:9090",
 		Data:      "./signet-data",
-		Store:     "bolt",
+		Store:     Bolt,
 		TLS:       TLS{ACMEDirectory: letsEncrypt},
 		Proxies:   Proxies{Header: "X-Forwarded-For"},
 		Claims:    Claims{Include: map[string][]string{"*": {"groups", "claims"}}, UserIDType: "string"},

@@ -1,6 +1,6 @@
 package configs
 
-// Change is a setting that differs, in the text of the file.
+// Change is a setting that differs, in the text of the file but for a password.
 type Change struct {
 	Key, Old, New string
 }
@@ -9,9 +9,17 @@ type Change struct {
 // changes that a running server can take, fixed those that need a restart.
 func (c *Config) Diff(other *Config) (reloadable, fixed []Change) {
 	for _, s := range table {
+		if s.get(c) == s.get(other) {
+			continue
+		}
 		change := Change{Key: s.key, Old: s.get(c), New: s.get(other)}
+		if s.shown != nil {
+			change.Old, change.New = s.shown(c), s.shown(other)
+			if change.Old == change.New {
+				change.New += " (with another password)"
+			}
+		}
 		switch {
-		case change.Old == change.New:
 		case s.reload:
 			reloadable = append(reloadable, change)
 		default:

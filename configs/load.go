@@ -166,9 +166,18 @@ func (l *loader) flags(flags map[string]string) {
 		}
 	}
 	for _, s := range table {
-		if text, ok := flags[s.key]; ok {
-			l.set(origin{"--" + flagName(s.key), rankFlag}, s, text)
+		text, ok := flags[s.key]
+		if !ok {
+			continue
 		}
+		o := origin{"--" + flagName(s.key), rankFlag}
+		if s.inFlag != nil {
+			if err := s.inFlag(text); err != nil {
+				l.fault(o, s.key, "%v", err)
+				continue
+			}
+		}
+		l.set(o, s, text)
 	}
 }
 

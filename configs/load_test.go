@@ -237,7 +237,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		File: []byte(`# a file with a fault in nearly every line
 issuer: https://login.example.com/
 listen: 8080
-store: postgres://signet:hunter2@db/signet
+store: mysql://signet:hunter2@db/signet
 tokens:
   access: soon
   refresh: 40d
@@ -255,7 +255,7 @@ log:
 	want := []string{
 		`/etc/signet.yaml:2: issuer: ends in a slash, and clients compare it letter by letter; remove the slash`,
 		`/etc/signet.yaml:3: listen: "8080" is not host:port; write 127.0.0.1:8080, or :8080 for every address`,
-		`/etc/signet.yaml:4: store: is not bolt, the only kind of store that this version knows; write bolt`,
+		`/etc/signet.yaml:4: store: is neither bolt nor the URL of a PostgreSQL database; write bolt, or postgres://signet@db.example.com/signet?sslmode=verify-full`,
 		`/etc/signet.yaml:6: tokens.access: "soon" is not a duration; write 5m, 24h or 30d`,
 		`/etc/signet.yaml:7: tokens.session: 30d is shorter than tokens.refresh, 40d; make it at least as long`,
 		`/etc/signet.yaml:8: tokens.audiences: there is no such setting; did you mean tokens.audience?`,
@@ -311,7 +311,7 @@ func TestSameTextEverywhere(t *testing.T) {
 	for _, s := range table {
 		t.Run(s.key, func(t *testing.T) {
 			text := s.get(other)
-			if text == s.get(Default()) && s.key != "store" { // the only value there is
+			if text == s.get(Default()) {
 				t.Fatalf("no other value of %s to try: %q", s.key, text)
 			}
 			fs := pflag.NewFlagSet("serve", pflag.ContinueOnError)
@@ -356,7 +356,7 @@ func companions(s setting, c *Config) (env []string) {
 // otherConfig differs from the default in every setting.
 func otherConfig() *Config {
 	return &Config{
-		Issuer: "https://login.example.com", Listen: "127.0.0.1:9000", OpsListen: "127.0.0.1:9001", Data: "/data", SealKey: "/seal", Store: "bolt", AuditFile: "/audit",
+		Issuer: "https://login.example.com", Listen: "127.0.0.1:9000", OpsListen: "127.0.0.1:9001", Data: "/data", SealKey: "/seal", Store: "postgres://signet@db.example.com/signet", Replica: "two", AuditFile: "/audit",
 		Tokens: Tokens{
 			Access: time.Minute, Refresh: 12 * time.Hour, Session: 29 * day, Audience: []string{"a", "b"},
 			Typ: map[string]string{"a": "at+jwt", "https://c/?d=e": "JWT"}, Leeway: time.Second, MaxBytes: 2048,

@@ -146,8 +146,8 @@ func TestDiff(t *testing.T) {
 		t.Errorf("fixed (-want +got):\n%s", diff)
 	}
 	reloadable, fixed = Default().Diff(otherConfig())
-	if n := len(reloadable) + len(fixed); n != len(table)-1 { // store has one value
-		t.Errorf("%d settings differ, want %d", n, len(table)-1)
+	if n := len(reloadable) + len(fixed); n != len(table) {
+		t.Errorf("%d settings differ, want %d", n, len(table))
 	}
 }
 

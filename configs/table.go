@@ -30,6 +30,10 @@ type value struct {
 	// lists; nil if the setting is not such a mapping.
 	setMap   func(*Config, map[string]string)
 	setLists func(*Config, map[string][]string)
+	// shown is what may be shown of it, and inFlag says why a text may not be in a flag; nil
+	// if the setting is no secret.
+	shown  func(*Config) string
+	inFlag func(string) error
 }
 
 func (v value) isMapping() bool { return v.setMap != nil || v.setLists != nil }
@@ -71,8 +75,10 @@ var table = []setting{
 		text("DIR", func(c *Config) *string { return &c.Data })},
 	{"seal_key", fixed, "file of the key that seals the private keys; empty means seal.key in the data directory",
 		text("FILE", func(c *Config) *string { return &c.SealKey })},
-	{"store", fixed, "kind of database: bolt",
-		text("KIND", func(c *Config) *string { return &c.Store })},
+	{"store", fixed, "database: bolt, or postgres://USER@HOST/NAME without a password, which a flag would show to others",
+		database(func(c *Config) *string { return &c.Store })},
+	{"replica", fixed, "name of this process among those that share a PostgreSQL database; empty means the name of its host",
+		text("NAME", func(c *Config) *string { return &c.Replica })},
 	{"audit_file", fixed, "file of the audit log; empty means audit.log in the data directory",
 		text("FILE", func(c *Config) *string { return &c.AuditFile })},
 

@@ -24,7 +24,7 @@ func (i *Issuer) parse(text string, now time.Time) (*Claims, error) {
 		return nil, invalid(err)
 	}
 	if err := i.checkSignature(text, token); err != nil {
-		return nil, invalid(err)
+		return nil, err
 	}
 	claims, err := readClaims(token.Payload)
 	if err != nil {
@@ -38,17 +38,17 @@ func (i *Issuer) parse(text string, now time.Time) (*Claims, error) {
 func (i *Issuer) checkSignature(text string, token *compactjws.Token) error {
 	h := token.Header
 	if !slices.Contains(algorithms, h.Alg) {
-		return fmt.Errorf("%w: %.20q", ErrAlgorithm, h.Alg)
+		return invalid(fmt.Errorf("%w: %.20q", ErrAlgorithm, h.Alg))
 	}
-	alg, public, ok := i.keys.PublicKey(h.KID)
+	alg, public, err := i.publicKey(h.KID)
 	switch {
-	case !ok:
-		return fmt.Errorf("%w: %.50q", ErrUnknownKey, h.KID)
+	case err != nil:
+		return err
 	case alg != h.Alg:
-		return fmt.Errorf("%w: kid %.50q, alg %.20q", ErrKeyAlgorithm, h.KID, h.Alg)
+		return invalid(fmt.Errorf("%w: kid %.50q, alg %.20q", ErrKeyAlgorithm, h.KID, h.Alg))
 	}
 	if !i.own.made(text) && !compactjws.Signed(alg, public, token.SigningInput, token.Signature) {
-		return ErrSignature
+		return invalid(ErrSignature)
 	}
 	return nil
 }

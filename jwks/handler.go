@@ -18,7 +18,7 @@ type Source interface {
 // so it must stay cheap: no lock, no log line, no authentication, no redirect.
 type Handler struct {
 	Source Source
-	// MaxAge is the configured jwks_max_age.
+	// MaxAge is how long a cache may keep the document at most: jwks_max_age, or less.
 	MaxAge func() time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -63,6 +63,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		now = h.Now
 	}
 	at := now()
+	maxAge := h.MaxAge() // before the document: it may be of an older one, and shorter
 	doc, err := h.Source.Document(at)
 	if err != nil {
 		h.fail(w, r, err)
@@ -70,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	header := w.Header()
 	header["Access-Control-Allow-Origin"] = anyOrigin
-	header["Cache-Control"] = h.cacheControl(doc.MaxAge(at, h.MaxAge()))
+	header["Cache-Control"] = h.cacheControl(doc.MaxAge(at, maxAge))
 	header["Etag"] = doc.tag
 	if lines := r.Header["If-None-Match"]; matches(lines, doc.etag) {
 		w.WriteHeader(http.StatusNotModified)

@@ -13,6 +13,18 @@ import (
 // MAC; a store that has it is taken once and rewritten.
 const ringFormat = 2
 
+// sharedFormat is that of a ring which several processes went by: those who know only
+// ringFormat would not leave its keys the time that they need.
+const sharedFormat = 3
+
+// format is the one in which r is to be written. It never goes down.
+func (r *Ring) format() int {
+	if r.Policy.Shared || r.Format == sharedFormat {
+		return sharedFormat
+	}
+	return ringFormat
+}
+
 // ID identifies the sealing key and tells nothing of it.
 func (s *SealingKey) ID() string {
 	return base64.RawURLEncoding.EncodeToString(s.Derive("sealing key id")[:16])
@@ -34,7 +46,7 @@ func (s *SealingKey) mac(r Ring) (string, error) {
 
 // authenticate makes r what is to be stored in the place of the ring with r.Version.
 func (s *SealingKey) authenticate(r Ring) (Ring, error) {
-	r.Format, r.SealedBy = ringFormat, s.ID()
+	r.Format, r.SealedBy = r.format(), s.ID()
 	stored := r
 	stored.Version++
 	var err error
@@ -47,9 +59,9 @@ func (s *SealingKey) admit(r Ring) error {
 	switch {
 	case r.Version == 0 && r.Format == 0 && len(r.Keys) == 0:
 		return nil // none was ever stored
-	case r.Format > ringFormat:
+	case r.Format > sharedFormat:
 		return fmt.Errorf("%w: their format is %d and this one knows %d: run the newer signet, or restore the backup from before it",
-			ErrNewer, r.Format, ringFormat)
+			ErrNewer, r.Format, sharedFormat)
 	case r.Format < ringFormat && s.authenticates:
 		return fmt.Errorf("%w: their authentication code is missing: restore the database from a backup", ErrRing)
 	case r.Format < ringFormat:
@@ -83,7 +95,7 @@ func (r *Ring) admitNext(next *Ring) error {
 
 // finish says how the ring is to be stored, and when it was, if there is anything new.
 func (c *change) finish(before Ring, sealing *SealingKey) {
-	c.Format, c.SealedBy = ringFormat, sealing.ID()
+	c.Format, c.SealedBy = c.format(), sealing.ID()
 	c.doom(before)
 	if !c.equal(before) {
 		c.Seen = c.now

@@ -93,9 +93,9 @@ func TestRingOfANewerVersion(t *testing.T) {
 	if err := json.Unmarshal(f.store.text, &members); err != nil {
 		t.Fatal(err)
 	}
-	members["format"], members["of_the_future"] = ringFormat+1, true
+	members["format"], members["of_the_future"] = sharedFormat+1, true
 	f.store.text = []byte(asJSON(t, members))
-	if m, err := Open(t.Context(), f.opts); m != nil || !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format is 3 and this one knows 2") {
+	if m, err := Open(t.Context(), f.opts); m != nil || !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format is 4 and this one knows 3") {
 		t.Errorf("at a start: %v, want %v", err, ErrNewer)
 	}
 	if _, err := f.Rotate(t.Context(), RotateRequest{}, false); !errors.Is(err, ErrNewer) {

@@ -42,7 +42,7 @@ func TestSealingKeyForARing(t *testing.T) {
 			return nil
 		}, ErrRing},
 		"a ring of a newer signet": {func(_ *testing.T, f *fixture, _ string) error {
-			f.tamper(func(r *Ring) { r.Format++ })
+			f.tamper(func(r *Ring) { r.Format = sharedFormat + 1 })
 			return nil
 		}, ErrNewer},
 	} {

@@ -45,6 +45,7 @@ func (c *change) cover(k *Key) {
 	k.MaxAccess = max(k.MaxAccess, c.Policy.AccessLifetime)
 	k.MaxRefresh = max(k.MaxRefresh, c.Policy.RefreshLifetime)
 	k.MaxCache = max(k.MaxCache, c.Policy.JWKSMaxAge)
+	k.Shared = k.Shared || c.Policy.Shared
 }
 
 // follow puts a policy in force: lifetimes are recorded in the keys before any token
@@ -105,10 +106,13 @@ func (c *change) withdraw(ready time.Time) {
 			return false
 		}
 		turns = append(turns, k.SignsFrom)
-		return true
+		return !c.mayBegin(&k)
 	})
 	for i := range c.Keys {
 		k := &c.Keys[i]
+		if unwanted(k) && k.State(c.now) == Pending { // only where it may begin elsewhere
+			k.SignsFrom, k.SignsUntil = c.now, c.now
+		}
 		if unwanted(k) && k.open(c.now) && (k.SignsUntil.IsZero() || slices.ContainsFunc(turns, k.SignsUntil.Equal)) {
 			k.SignsUntil = ready
 		}
@@ -163,7 +167,7 @@ func (c *change) rotateOne(alg string, req RotateRequest) (*Key, error) {
 	if pending := c.inState(alg, Pending, c.now); pending != nil {
 		switch {
 		case req.Now:
-			return c.succeed(pending, c.now), nil
+			return c.succeed(pending, c.atOnce(pending.Created)), nil
 		case req.Ripe && pending.Held:
 			return c.succeed(pending, c.ripe(pending)), nil
 		case req.Hold:
@@ -203,7 +207,7 @@ func (c *change) hold(k *Key) *Key {
 // moves along with leaps of the clock as its turn does.
 func (c *change) ripe(k *Key) time.Time {
 	held := k.SignsFrom.Add(-heldFor)
-	return later(c.now, later(held.Add(max(k.MaxCache, c.Policy.JWKSMaxAge)), c.HeldUntil).Add(settle))
+	return later(c.now, later(held.Add(max(k.MaxCache, c.Policy.JWKSMaxAge)), c.HeldUntil).Add(settle+c.lead()))
 }
 
 func (c *change) pendingError(k *Key) error {
@@ -213,7 +217,7 @@ func (c *change) pendingError(k *Key) error {
 // switchAt is when a key that is published now takes over.
 func (c *change) switchAt(req RotateRequest) (time.Time, error) {
 	if req.Now {
-		return c.now, nil
+		return c.atOnce(c.now), nil
 	}
 	earliest := c.earliestSwitch(c.now)
 	if req.In == 0 {

@@ -19,7 +19,8 @@ import (
 //     the pace of the monotonic clock, the active keys sign, and nothing is made, destroyed
 //     or forgotten until the clock is right again or an operator confirms it.
 //
-// The time of the keys never goes back but along with a leap.
+// The time of the keys never goes back but along with a leap. Where several processes share
+// the ring, no leap of one clock moves it; see shared.go.
 
 // smallestStep and seenEvery bound how large a leap passes for the passing of time, and
 // how often the right time is stored.
@@ -54,6 +55,9 @@ type instant struct {
 	leap time.Duration
 	// held: the schedule is stopped, or is to be. Otherwise leapt asks for a rebase.
 	held, leapt bool
+	// shared: the ring is that of several processes, and this clock one of theirs. off: it
+	// cannot be right; then held is of this process alone.
+	shared, off bool
 }
 
 // known is an instant at which the wall clock was right.
@@ -111,7 +115,7 @@ func knownFrom(ring *Ring, previous *snapshot, elapsed time.Duration) known {
 func (m *Manager) trust() {
 	state := m.state.Load()
 	at := m.instant(state, m.now())
-	if state.known.before && !at.held && !at.wall.Before(state.ring.Seen) {
+	if !at.shared && state.known.before && !at.held && !at.wall.Before(state.ring.Seen) {
 		next := &snapshot{ring: state.ring, keys: state.keys, known: known{at: at.at, elapsed: at.elapsed}}
 		m.state.Store(next)
 	}
@@ -127,7 +131,11 @@ func (m *Manager) elapsedAt(wall time.Time) time.Duration {
 }
 
 func (m *Manager) instant(s *snapshot, wall time.Time) instant {
-	return s.instant(wall, m.elapsedAt(wall))
+	elapsed := m.elapsedAt(wall)
+	if r := m.reading.Load(); r != nil {
+		return s.sharedInstant(r, wall, elapsed)
+	}
+	return s.instant(wall, elapsed)
 }
 
 // time is the instant at which the states of keys are evaluated.
@@ -161,7 +169,10 @@ func (m *Manager) Schedule() Schedule {
 // on. ErrNotStopped if the clock has not leapt.
 func (m *Manager) Resume(ctx context.Context, dryRun bool) ([]Info, error) {
 	ring, err := m.apply(ctx, dryRun, func(c *change) error {
-		if !c.held {
+		switch {
+		case c.off:
+			return c.clockError()
+		case !c.held:
 			return ErrNotStopped
 		}
 		c.rebase(c.wall)
@@ -179,8 +190,11 @@ func (m *Manager) Resume(ctx context.Context, dryRun bool) ([]Info, error) {
 
 // refuseStopped refuses a plan whose times nobody could say; at once can be said.
 func (c *change) refuseStopped(atOnce bool) error {
-	if !c.held || atOnce {
+	if !c.held || atOnce && !c.off {
 		return nil
+	}
+	if c.off {
+		return c.clockError()
 	}
 	return fmt.Errorf("%w: the clock says %s, and by the time that has passed it should be %s",
 		ErrStopped, c.wall.UTC().Format(time.RFC3339), c.now.UTC().Format(time.RFC3339))
@@ -190,6 +204,7 @@ func (c *change) refuseStopped(atOnce bool) error {
 // schedule at a large one, and lets it go on when the clock is right again.
 func (c *change) watch() {
 	switch {
+	case c.shared: // one clock of several moves no time of the ring
 	case c.leapt, c.held && c.leap.Abs() <= nearly:
 		c.rebase(c.wall)
 	case c.held && c.Stopped.IsZero():

@@ -36,6 +36,10 @@ var (
 	ErrNewer = errors.New("the keys in the database were written by a newer signet")
 	// ErrStopped: the clock has leapt, and the schedule waits for an operator.
 	ErrStopped = errors.New("the schedule of the keys is stopped")
+	// ErrStale: a replica has not read the ring for too long to sign with it.
+	ErrStale = errors.New("the keys in the database may have changed")
+	// ErrClock: the clock of a replica cannot be right.
+	ErrClock = errors.New("the clock of this machine has leapt")
 	// ErrNotStopped: there is no leap of the clock to confirm.
 	ErrNotStopped = errors.New("the schedule of the keys is not stopped")
 )

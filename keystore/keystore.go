@@ -54,6 +54,9 @@ type Options struct {
 	// Elapsed is a clock that nobody sets, by which leaps of Now are noticed; nil means
 	// the monotonic clock of the process or, for a Now that is given, none.
 	Elapsed func() time.Duration
+	// Shared: other processes use the Store as well, which must be a Timekeeper. Run then
+	// reads the ring every PollInterval; see shared.go.
+	Shared bool
 	// Events hears of each step in a key's life; nil tells nobody.
 	Events event.Recorder
 	// Log receives what the schedule does; nil means slog.Default().
@@ -76,6 +79,11 @@ type Manager struct {
 	inVault  vaultWork
 	state    atomic.Pointer[snapshot]
 	changed  chan struct{} // wakes Run
+
+	keeper  Timekeeper              // nil if the store is not shared
+	reading atomic.Pointer[reading] // nil if the store is not shared
+	polling polling
+	own     *Policy // the one that this process has put in force last; nil if none
 }
 
 // Open loads the ring and opens its private halves. If no ring was ever stored
@@ -91,12 +99,18 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	m.setDefaults()
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	read := m.elapsedAt(m.now())
 	ring, err := m.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := m.adopt(ring); err != nil {
 		return nil, err
+	}
+	if opts.Shared {
+		if err := m.share(ctx, read); err != nil {
+			return nil, err
+		}
 	}
 	m.tidyVault(ring)
 	if err := m.begin(ctx, ring, opts.Policy); err != nil {
@@ -130,7 +144,7 @@ func (m *Manager) setDefaults() {
 func (m *Manager) begin(ctx context.Context, ring Ring, policy *Policy) error {
 	switch {
 	case policy != nil:
-		return m.change(ctx, func(c *change) error { return c.follow(*policy) })
+		return m.follow(ctx, *policy)
 	case ring.Version == 0:
 		return fmt.Errorf("%w: none was made yet", ErrNoKey)
 	case ring.Format < ringFormat:
@@ -150,12 +164,23 @@ func (m *Manager) load(ctx context.Context) (Ring, error) {
 
 // admit refuses a ring that is not as signet stored it.
 func (m *Manager) admit(ring *Ring) error {
-	if state := m.state.Load(); state != nil {
-		if err := state.ring.admitNext(ring); err != nil {
+	state := m.state.Load()
+	if state != nil {
+		if err := state.ring.admitNext(ring); err != nil && m.keeper == nil {
 			return err
 		}
 	}
-	return m.sealing.admit(*ring)
+	err := m.sealing.admit(*ring)
+	if m.keeper == nil || state == nil {
+		return err
+	}
+	if errors.Is(err, ErrSealingKey) {
+		err = m.resealed(ring)
+	}
+	if err != nil {
+		return err
+	}
+	return m.admitShared(state, ring)
 }
 
 // Policy returns the policy in force.
@@ -166,7 +191,16 @@ func (m *Manager) Policy() Policy { return m.state.Load().ring.Policy }
 func (m *Manager) SetPolicy(ctx context.Context, p Policy) error {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	return m.change(ctx, func(c *change) error { return c.follow(p) })
+	return m.follow(ctx, p)
+}
+
+func (m *Manager) follow(ctx context.Context, p Policy) error {
+	p.Shared = m.keeper != nil
+	err := m.change(ctx, func(c *change) error { return c.follow(p) })
+	if err == nil {
+		m.own = &p
+	}
+	return err
 }
 
 // Sign returns the compact JWS of payload (RFC 7515 §7.1) with the given typ,
@@ -185,7 +219,13 @@ func (m *Manager) Sign(alg, typ string, payload []byte) (token, kid string, err 
 }
 
 func (m *Manager) signWith(state *snapshot, alg, typ string, payload []byte) (token, kid string, err error) {
-	k, err := state.signer(alg, m.instant(state, m.now()).at)
+	at := m.instant(state, m.now())
+	if r := m.reading.Load(); r != nil {
+		if err := r.maySign(at); err != nil {
+			return "", "", err
+		}
+	}
+	k, err := state.signer(alg, at.at)
 	if err != nil {
 		return "", "", err
 	}
@@ -287,13 +327,17 @@ func (m *Manager) change(ctx context.Context, alter func(*change) error) error {
 // from then on.
 func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(*change) error) error {
 	defer m.emptyVault()
-	for range 3 {
+	for range m.attempts() {
+		read := m.elapsedAt(m.now())
 		stored, err := m.load(ctx)
 		if err == nil {
 			err = m.adopt(stored)
 		}
 		if err != nil {
 			return err
+		}
+		if m.reading.Load() != nil {
+			m.note(read, nil)
 		}
 		c, err := m.alter(stored, alter, m.keyMaker())
 		if err != nil {
@@ -330,6 +374,7 @@ func (m *Manager) alter(ring Ring, alter func(*change) error, make keyMaker) (*c
 		err := alter(c)
 		var need *needKey
 		if !errors.As(err, &need) {
+			c.coverOwn(m.own)
 			c.destroy()
 			return c, err
 		}
@@ -385,6 +430,7 @@ func (m *Manager) adoptAs(ring Ring, known known) error {
 	m.state.Store(next)
 	if previous != nil {
 		m.tellDifference(previous.ring, ring)
+		m.tellPolicy(&previous.ring, &ring)
 	}
 	select {
 	case m.changed <- struct{}{}:
@@ -436,7 +482,7 @@ func (r Ring) equal(other Ring) bool {
 	same := func(a, b Key) bool {
 		return a.KID == b.KID && a.Sealed == b.Sealed && a.Held == b.Held && a.Created.Equal(b.Created) &&
 			a.SignsFrom.Equal(b.SignsFrom) && a.SignsUntil.Equal(b.SignsUntil) && a.Revoked.Equal(b.Revoked) &&
-			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache && a.Extended == b.Extended
+			a.MaxAccess == b.MaxAccess && a.MaxRefresh == b.MaxRefresh && a.MaxCache == b.MaxCache && a.Extended == b.Extended && a.Shared == b.Shared
 	}
 	if r.Format != other.Format || r.SealedBy != other.SealedBy || !slices.Equal(r.Refused, other.Refused) || !slices.Equal(r.Doomed, other.Doomed) ||
 		!r.Seen.Equal(other.Seen) || !r.Stopped.Equal(other.Stopped) {

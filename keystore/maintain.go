@@ -43,14 +43,14 @@ func (c *change) forget() {
 	})
 }
 
-// destroy ends the private halves of keys that sign no more. Every change ends with
-// it, so that a rotation that takes effect at once leaves none.
+// destroy ends the private halves of keys that sign no more, at any process. Every change
+// ends with it, so that a rotation that takes effect at once leaves none.
 func (c *change) destroy() {
 	if c.held {
 		return
 	}
 	for i := range c.Keys {
-		if k := &c.Keys[i]; !k.open(c.now) {
+		if k := &c.Keys[i]; !k.open(c.now.Add(-k.tail())) {
 			k.Sealed = ""
 		}
 	}
@@ -97,7 +97,7 @@ func (c *change) nextDue() time.Time {
 	for i := range c.Keys {
 		k := &c.Keys[i]
 		if k.Sealed != "" {
-			next = sooner(next, k.SignsUntil)
+			next = sooner(next, k.signsNowhere())
 		}
 		next = sooner(next, k.forgottenAt())
 	}

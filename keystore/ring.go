@@ -56,7 +56,7 @@ func (k *Key) PublishedUntil() time.Time {
 	case k.SignsUntil.IsZero():
 		return time.Time{}
 	}
-	return k.SignsUntil.Add(k.MaxAccess + clientLeeway + k.MaxCache + k.Extended)
+	return k.SignsUntil.Add(k.MaxAccess + clientLeeway + k.MaxCache + k.Extended + k.tail())
 }
 
 // KeptUntil is when the issuer forgets the key: when the last refresh token that
@@ -66,7 +66,7 @@ func (k *Key) KeptUntil() time.Time {
 	if k.SignsUntil.IsZero() {
 		return time.Time{}
 	}
-	kept := k.SignsUntil.Add(k.MaxRefresh + clientLeeway + k.Extended)
+	kept := k.SignsUntil.Add(k.MaxRefresh + clientLeeway + k.Extended + k.tail())
 	if published := k.PublishedUntil(); published.After(kept) {
 		return published
 	}
@@ -173,7 +173,7 @@ func (r *Ring) earliestSwitch(now time.Time) time.Time {
 	if latest := now.Add(r.longestCache()); held.After(latest) {
 		held = latest // promised by a clock that was ahead
 	}
-	return later(now.Add(r.Policy.JWKSMaxAge), held).Add(settle)
+	return later(now.Add(r.Policy.JWKSMaxAge), held).Add(settle + r.lead())
 }
 
 // longestCache is the longest jwks_max_age that any key has seen in force.

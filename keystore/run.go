@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"signet/internal/event"
@@ -32,6 +33,11 @@ func (m *Manager) Maintain(ctx context.Context) (next time.Time, err error) {
 // while it does not run: signing and publishing follow the times of the keys.
 func (m *Manager) Run(ctx context.Context) {
 	defer m.leave(ctx)
+	if m.keeper != nil {
+		var polls sync.WaitGroup
+		defer polls.Wait()
+		polls.Go(func() { m.poll(ctx) })
+	}
 	var warned time.Time
 	for {
 		drain(m.changed) // what has changed so far, this call looks at
@@ -65,7 +71,7 @@ func (m *Manager) leave(ctx context.Context) {
 	defer cancel()
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if err := m.change(ctx, func(c *change) error { c.Seen = c.now; return nil }); err != nil {
+	if err := m.change(ctx, func(c *change) error { c.seenAtTheEnd(); return nil }); err != nil {
 		m.log.Warn("the time could not be stored with the keys", "error", err)
 	}
 }
@@ -83,6 +89,11 @@ func (m *Manager) warn(warned time.Time) time.Time {
 		return time.Time{}
 	case s.Stopped.IsZero(), !warned.IsZero() && s.Now.Sub(warned) < warnEvery:
 		return warned
+	}
+	if m.offClock() {
+		m.log.Error("the clock of this machine has leapt, or disagrees with the database's: nothing is signed here until it is set right (NTP)",
+			"clock", s.Clock.UTC(), "expected", s.Now, "ahead", s.Leap)
+		return s.Now
 	}
 	m.log.Warn("the clock has leapt, or this was down for long: the schedule of the keys is stopped. The active keys sign on, and none is made or destroyed. If the clock is right: signet keys resume",
 		"clock", s.Clock.UTC(), "expected", s.Now, "ahead", s.Leap, "since", s.Stopped)

@@ -38,6 +38,8 @@ type Key struct {
 	MaxAccess  time.Duration `json:"max_access"`
 	MaxRefresh time.Duration `json:"max_refresh"`
 	MaxCache   time.Duration `json:"max_cache"`
+	// Shared: while the key was pending or active, several processes went by the ring.
+	Shared bool `json:"shared,omitempty"`
 	// Extended is how much longer the key is published and kept because of leaps of
 	// the clock that an operator confirmed.
 	Extended time.Duration `json:"extended,omitempty"`
@@ -59,6 +61,8 @@ type Policy struct {
 	// AccessLifetime and RefreshLifetime are the longest of any token.
 	AccessLifetime  time.Duration `json:"access_lifetime"`
 	RefreshLifetime time.Duration `json:"refresh_lifetime"`
+	// Shared: several processes go by the ring. The Manager sets it; see Options.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Ring is every key the issuer still knows. It is small and stored whole.
@@ -97,10 +101,19 @@ type Ring struct {
 // Store keeps the ring. Every method is one atomic step. Where the storage itself
 // failed, the ring may or may not have been replaced.
 type Store interface {
-	// LoadRing returns the stored ring, or a zero Ring if none was ever stored.
+	// LoadRing returns the stored ring, or a zero Ring if none was ever stored. It is the
+	// one that was stored last, by whichever process: no copy that lags behind.
 	LoadRing(ctx context.Context) (Ring, error)
 	// ReplaceRing stores r with Version r.Version+1 if the stored Version still
 	// equals r.Version, durably, and returns ErrConflict if it does not: of two
 	// calls that started from the same ring exactly one succeeds.
 	ReplaceRing(ctx context.Context, r Ring) error
+}
+
+// Timekeeper is a Store of several processes, with a clock that is the same for all of
+// them.
+type Timekeeper interface {
+	Store
+	// Time returns what time it is by the clock of the storage.
+	Time(ctx context.Context) (time.Time, error)
 }

@@ -102,6 +102,9 @@ func (a *app) backup(ctx context.Context, path string, force bool) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Postgres() {
+		return refuseBackup(cfg)
+	}
 	if path == "-" {
 		return a.backupToPipe(ctx, cfg)
 	}

@@ -61,7 +61,7 @@ configuration. It ends with 1 if a check fails; with --strict also if one warns.
 // examineURL asks an issuer of which nothing else is known.
 func (a *app) examineURL(ctx context.Context, outside *doctor.Outside, address string) ([]doctor.Check, error) {
 	if a.configPath != "" || len(a.changed()) > 0 {
-		return nil, usageError{errors.New("--url asks from outside alone: it takes no --config, --data or --seal-key")}
+		return nil, usageError{errors.New("--url asks from outside alone: it takes no --config, --data, --seal-key, --store or --replica")}
 	}
 	var err error
 	if outside.URL, err = doctor.ParseURL(address); err != nil {

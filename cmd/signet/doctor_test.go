@@ -389,7 +389,7 @@ func TestDoctorUsedWrongly(t *testing.T) {
 		{[]string{"--url", "login.example.com"}, exitUsage, "--url is not an absolute URL"},
 		{[]string{"--url", "https://kyoko:hunter2@login.example.com"}, exitUsage, "--url holds a user name or password"},
 		{[]string{"--url", ""}, exitUsage, "--url is not an absolute URL"},
-		{[]string{"--url", "http://127.0.0.1:1", "--data", "x"}, exitUsage, "it takes no --config, --data or --seal-key"},
+		{[]string{"--url", "http://127.0.0.1:1", "--data", "x"}, exitUsage, "it takes no --config, --data, --seal-key, --store or --replica"},
 		{[]string{"all"}, exitUsage, `"all" is not a command or an argument here`},
 		{[]string{"--ca", "/none", "--url", "http://127.0.0.1:1"}, exitFailed, "--ca: open /none: no such file"},
 		{[]string{"--ca", empty, "--url", "http://127.0.0.1:1"}, exitFailed, "has no certificate in PEM"},

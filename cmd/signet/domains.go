@@ -27,7 +27,7 @@ import (
 
 // domains are the parts of an issuer, wired over one database.
 type domains struct {
-	store   *boltstore.Store
+	store   database
 	keys    *keystore.Manager
 	users   *users.Directory
 	issuer  *issuer.Issuer
@@ -62,10 +62,7 @@ type openOptions struct {
 
 // openDomains opens the database, or makes a new one, and wires the rest over it.
 func openDomains(ctx context.Context, opts openOptions) (*domains, error) {
-	if err := refuseLostDatabase(opts.config); err != nil {
-		return nil, err
-	}
-	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log, Committed: opts.committed()})
+	store, err := openDatabase(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -116,19 +113,19 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	d.token = token
 	sealing, err := keystore.SettleSealingKey(cfg.SealKeyPath(), ring, len(ring.Keys) == 0 && !opts.stored, log)
 	if err != nil {
-		return err
+		return hintSealing(err, cfg)
 	}
 	if d.audit, err = openAudit(ctx, d.store, opts); err != nil {
 		return err
 	}
 	events := event.All(d.audit, opts.events)
-	keys := keystore.Options{Store: d.store, Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
+	keys := keystore.Options{Store: d.store, Shared: cfg.Postgres(), Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
 	if !opts.stored {
 		policy := keyPolicy(cfg)
 		keys.Policy = &policy
 	}
 	if d.keys, err = keystore.Open(ctx, keys); err != nil {
-		return err
+		return hintSealing(err, cfg)
 	}
 	decoys, err := d.store.DecoyKey(ctx)
 	if err != nil {
@@ -152,7 +149,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 // operator has no Live: that of a server has.
 func (d *domains) operator() *control.Operator {
 	return &control.Operator{Users: d.users, Keys: d.keys, Issuer: d.issuer, Clients: d.clients, Audit: d.audit,
-		Database: d.store, Build: thisBuild().String(), Now: d.now}
+		Database: d.snapshots(), Build: thisBuild().String(), Now: d.now}
 }
 
 // openAudit opens the audit log; for a command of its own only if there is something to
@@ -258,11 +255,8 @@ func (a *app) door(ctx context.Context) (control.Door, func() error, error) {
 // localDoor opens the database of a server that does not run. It makes none: a
 // mistyped directory must not look like an empty issuer.
 func (a *app) localDoor(ctx context.Context, cfg *configs.Config) (control.Door, func() error, error) {
-	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, hintedError{
-			fmt.Errorf("there is no database at %s", cfg.DatabasePath()),
-			a.noDatabaseHint(cfg),
-		}
+	if err := a.mustExist(cfg); err != nil {
+		return nil, nil, err
 	}
 	d, err := openDomains(ctx, openOptions{config: cfg, log: slog.New(slog.DiscardHandler), stored: true, wait: pollDatabase})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"signet/configs"
 )
@@ -43,10 +44,10 @@ func (a *app) serveHint(cfg *configs.Config) string {
 
 // sameFlags are those with which another command is about the issuer of this one.
 func (a *app) sameFlags(cfg *configs.Config) (flags string) {
-	data, seal := cfg.Data, cfg.SealKey
+	data, seal, store := cfg.Data, cfg.SealKey, cfg.Store
 	if a.configPath != "" {
 		given := a.changed()
-		flags, data, seal = " --config "+a.configPath, given["data"], given["seal_key"]
+		flags, data, seal, store = " --config "+a.configPath, given["data"], given["seal_key"], given["store"]
 	}
 	if data != "" && data != configs.Default().Data {
 		flags += " --data " + data
@@ -54,5 +55,11 @@ func (a *app) sameFlags(cfg *configs.Config) (flags string) {
 	if seal != "" {
 		flags += " --seal-key " + seal
 	}
+	if configs.IsPostgres(store) {
+		flags += " --store " + quoted(configs.ShownStore(store))
+	}
 	return flags
 }
+
+// quoted is a word for a shell, which reads & and ? of a URL otherwise.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

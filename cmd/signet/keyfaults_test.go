@@ -308,8 +308,8 @@ func TestChangedRingOnDisk(t *testing.T) {
 		change func(*keystore.Ring)
 		want   string
 	}{
-		"a newer format": {func(r *keystore.Ring) { r.Format++ },
-			"the keys in the database were written by a newer signet: their format is 3 and this one knows 2: run the newer signet, or restore the backup from before it"},
+		"a newer format": {func(r *keystore.Ring) { r.Format = 4 },
+			"the keys in the database were written by a newer signet: their format is 4 and this one knows 3: run the newer signet, or restore the backup from before it"},
 		"a key added": {func(r *keystore.Ring) {
 			k := r.Keys[0]
 			k.KID, k.Sealed = "forged", ""

@@ -62,6 +62,9 @@ func (a *app) restore(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Postgres() {
+		return refuseRestore(cfg)
+	}
 	if err := refuseLive(ctx, cfg); err != nil {
 		return err
 	}

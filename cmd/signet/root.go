@@ -126,10 +126,10 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configPath, "config", "", "configuration `FILE` (also $SIGNET_CONFIG); signet serve --reference shows every setting")
 	flags.StringVarP(&a.output, "output", "o", "table", "`FORMAT` of results: table for people, json for programs")
-	a.changed = configs.Flags(flags, "data", "seal_key")
+	a.changed = configs.Flags(flags, "data", "seal_key", "store", "replica")
 	root.AddCommand(
 		serveCommand(a), usersCommand(a), keysCommand(a), clientsCommand(a), sessionsCommand(a),
-		jwksCommand(a), tokenCommand(a), backupCommand(a), restoreCommand(a), auditCommand(a), doctorCommand(a),
+		jwksCommand(a), tokenCommand(a), backupCommand(a), restoreCommand(a), migrateCommand(a), auditCommand(a), doctorCommand(a),
 		completionCommand(a), manCommand(a), versionCommand(a),
 	)
 	completeAll(a, root)

@@ -25,7 +25,6 @@ import (
 	"signet/internal/control"
 	"signet/internal/event"
 	"signet/internal/metrics"
-	"signet/internal/store/boltstore"
 	"signet/internal/tracing"
 	"signet/internal/web"
 	"signet/internal/web/clientaddr"
@@ -100,7 +99,7 @@ func (s *server) public(opts serverOptions, trusted []netip.Prefix) web.Options 
 		Proxies: clientaddr.Proxies{Trusted: trusted, Header: s.cfg.Proxies.Header},
 		Issuer:  s.domains.issuer, SimpleJWT: s.cfg.Dialects.SimpleJWT,
 		OAuth: &oauth.Server{Issuer: s.domains.issuer, Clients: s.domains.clients, Now: opts.Now}, Clients: s.domains.clients,
-		Keys: s.domains.keys, MaxAge: func() time.Duration { return s.domains.keys.Policy().JWKSMaxAge },
+		Keys: s.domains.keys, MaxAge: s.domains.keys.MaxAge,
 		Consumers:   s.fetched,
 		Ready:       s.domains.ready,
 		Recording:   s.domains.audit.Ready,
@@ -182,9 +181,10 @@ func makeDataDir(dir string) error {
 }
 
 // storageFailed reports an error that says nothing about the request: of the database, of
-// the audit log, or of the token in which private keys live.
+// the audit log, of the token in which private keys live, or of this replica.
 func storageFailed(err error) bool {
-	return errors.Is(err, boltstore.ErrStorage) || errors.Is(err, boltstore.ErrClosed) || errors.Is(err, keystore.ErrVault) ||
+	return databaseFailed(err) || errors.Is(err, keystore.ErrVault) ||
+		errors.Is(err, keystore.ErrStale) || errors.Is(err, keystore.ErrClock) ||
 		errors.Is(err, audit.ErrUnwritten) || errors.Is(err, audit.ErrClosed)
 }
 
@@ -221,7 +221,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	group.Go(func() error { s.control.Watch(running); return nil })
 	group.Go(s.ops.Serve)
 	group.Go(func() error { s.announce(running); return nil })
-	group.Go(func() error { s.domains.store.Watch(running); return nil })
+	group.Go(func() error { s.domains.watch(running); return nil })
 	if s.certificates != nil {
 		group.Go(func() error { s.certificates.Run(running); return nil })
 	}

@@ -99,6 +99,9 @@ func (m *Metrics) Register(more ...prometheus.Collector) { m.registry.MustRegist
 func (m *Metrics) Watch(s Sources) {
 	m.Register(accounts{s.Users}, pool{s.Users}, database{s.Database}, records{s.Audit}, signing{s.Keys, s.Tokens},
 		keySet{keys: s.Keys, consumers: s.Consumers, fetches: m.fetches})
+	if pool, ok := s.Database.(Connections); ok {
+		m.Register(connections{pool})
+	}
 }
 
 // A scrape is answered or given up within scrapeTimeout, of which the database may take

@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"signet/internal/store/record"
 	"signet/keystore"
 )
 
@@ -140,7 +141,7 @@ func (c *Contents) read(name string, db *bbolt.DB, file *os.File) error {
 		c.Taken = line.Taken
 	}
 	return db.View(func(btx *bbolt.Tx) error {
-		found, err := identify(name, btx)
+		found, err := identify(name, btx, false)
 		if err != nil {
 			return err
 		}
@@ -199,9 +200,9 @@ func (c *Contents) count(t *tx) (err error) {
 		n      *int
 		decode func(id string, record []byte) error
 	}{
-		{bucketUsers, &c.Users, func(id string, record []byte) error { _, err := decodeUser(id, record); return err }},
+		{bucketUsers, &c.Users, func(id string, b []byte) error { _, err := record.DecodeUser(id, b); return err }},
 		{bucketSessions, &c.Sessions, func(id string, record []byte) error { _, err := decodeSession(id, record); return err }},
-		{bucketClients, &c.Clients, func(id string, record []byte) error { _, err := decodeClient(id, record); return err }},
+		{bucketClients, &c.Clients, func(id string, b []byte) error { _, err := record.DecodeClient(id, b); return err }},
 	} {
 		err := t.Bucket(kind.bucket).ForEach(func(id, record []byte) error {
 			*kind.n++

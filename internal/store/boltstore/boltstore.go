@@ -28,6 +28,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"signet/internal/audit"
+	"signet/internal/store"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -52,9 +53,9 @@ var (
 	// was not changed.
 	ErrForeign = errors.New("not a database of this signet")
 	// ErrStorage: the storage failed. Whether the change was made is unknown.
-	ErrStorage = errors.New("the database failed")
+	ErrStorage = store.ErrStorage
 	// ErrClosed: the store was closed.
-	ErrClosed = errors.New("the database is closed")
+	ErrClosed = store.ErrClosed
 )
 
 var errStuck = errors.New("its pages became unreadable: check the file and restart signet")

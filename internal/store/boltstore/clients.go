@@ -3,13 +3,14 @@ package boltstore
 import (
 	"context"
 
+	"signet/internal/store/record"
 	"signet/issuer/oauth"
 )
 
 // CreateClient implements oauth.Store.
 func (s *Store) CreateClient(ctx context.Context, c oauth.Client) error {
 	c.Version = 1
-	value, err := encodeClient(c)
+	value, err := record.EncodeClient(c)
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func (s *Store) Client(ctx context.Context, id string) (c oauth.Client, err erro
 func (s *Store) UpdateClient(ctx context.Context, c oauth.Client) error {
 	expected := c.Version
 	c.Version++
-	value, err := encodeClient(c)
+	value, err := record.EncodeClient(c)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (s *Store) Clients(ctx context.Context, after string, limit int) (page []oa
 			if len(page) >= limit {
 				return nil
 			}
-			c, err := decodeClient(string(id), value)
+			c, err := record.DecodeClient(string(id), value)
 			if err != nil {
 				return err
 			}
@@ -84,5 +85,5 @@ func loadClient(t *tx, id string) (oauth.Client, error) {
 	if b == nil {
 		return oauth.Client{}, oauth.ErrNoClient
 	}
-	return decodeClient(id, b)
+	return record.DecodeClient(id, b)
 }

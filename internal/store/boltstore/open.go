@@ -17,6 +17,8 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"signet/internal/store/record"
+	"signet/internal/store/transfer"
 	"signet/users"
 )
 
@@ -63,6 +65,9 @@ type Options struct {
 	// sync, how many requests shared it, and why it failed or could not begin. It is on
 	// the path of all writes. May be nil.
 	Committed func(took time.Duration, requests int, err error)
+
+	// filling opens a database that is being filled, too; see OpenTarget.
+	filling bool
 }
 
 // Open opens the database at path, or makes a new one if there is no file. An
@@ -103,7 +108,9 @@ func fileSize(path string) (int64, error) {
 // create makes a new database under another name and links it into place, so
 // that it is either missing or whole: a crash or a full disk on the way leaves
 // nothing that a later start would have to refuse.
-func create(path string) error {
+func create(path string) error { return createWith(path, prepare) }
+
+func createWith(path string, prepare func(*bbolt.Tx) error) error {
 	dir, base := filepath.Split(path)
 	tmp, err := os.CreateTemp(cmp.Or(dir, "."), base+".new-*")
 	if err != nil {
@@ -157,7 +164,7 @@ func examine(path string, opts Options) error {
 			return damaged(path, err)
 		}
 		return db.View(func(tx *bbolt.Tx) error {
-			_, err := identify(path, tx)
+			_, err := identify(path, tx, opts.filling)
 			return err
 		})
 	})
@@ -194,7 +201,7 @@ func open(path string, opts Options) (*Store, error) {
 
 		committed: opts.Committed,
 	}
-	if err := guard(s.prepare); err != nil {
+	if err := guard(func() error { return s.prepare(opts.filling) }); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if err := s.outside.begin(); err != nil {
@@ -206,10 +213,10 @@ func open(path string, opts Options) (*Store, error) {
 
 // prepare looks at the file again, now that no one else can write to it, and brings
 // a new or an older one to the schema of this version, in one step.
-func (s *Store) prepare() error {
+func (s *Store) prepare(filling bool) error {
 	found := uint32(0)
 	err := s.db.View(func(tx *bbolt.Tx) (err error) {
-		found, err = identify(s.path, tx)
+		found, err = identify(s.path, tx, filling)
 		return err
 	})
 	if err != nil || found == schema {
@@ -260,8 +267,8 @@ func upgrade(tx *bbolt.Tx, from uint32) error {
 func countHashes(btx *bbolt.Tx) error {
 	counts := map[string]int64{}
 	t := &tx{Tx: btx}
-	err := t.Bucket(bucketUsers).ForEach(func(id, record []byte) error {
-		u, err := decodeUser(string(id), record)
+	err := t.Bucket(bucketUsers).ForEach(func(id, b []byte) error {
+		u, err := record.DecodeUser(string(id), b)
 		counts[users.HashKind(u.Hash)]++
 		return err
 	})
@@ -272,13 +279,21 @@ func countHashes(btx *bbolt.Tx) error {
 }
 
 // identify says which schema the database has; 0 is a fresh one, without any bucket,
-// as a crash right after its creation leaves it.
-func identify(path string, tx *bbolt.Tx) (found uint32, err error) {
+// as a crash right after its creation leaves it. One that is being filled is refused
+// unless filling is set.
+func identify(path string, tx *bbolt.Tx, filling bool) (found uint32, err error) {
 	if name, _ := tx.Cursor().First(); name == nil {
 		return 0, nil
 	}
+	mark, err := readFilling(tx)
+	switch {
+	case err != nil:
+		return 0, err
+	case mark != nil && !filling:
+		return 0, &transfer.FillingError{Database: path, From: mark.From}
+	}
 	meta := tx.Bucket(bucketMeta)
-	if meta == nil || !bytes.Equal(meta.Get(keyApplication), []byte(application)) {
+	if mark == nil && (meta == nil || !bytes.Equal(meta.Get(keyApplication), []byte(application))) {
 		return 0, fmt.Errorf("%w: %s belongs to another program: choose another file", ErrForeign, path)
 	}
 	v := meta.Get(keySchema)

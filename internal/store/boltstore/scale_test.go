@@ -20,6 +20,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"signet/internal/store/record"
 	"signet/issuer"
 	"signet/users"
 )
@@ -125,7 +126,7 @@ func bulk(b testing.TB, s *Store, n int, do func(t *tx, i int) error) {
 func (c scale) fillUsers(b *testing.B, s *Store) {
 	bulk(b, s, c.n, func(t *tx, i int) error {
 		u := c.user(i)
-		value, err := encodeUser(u)
+		value, err := record.EncodeUser(u)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"signet/internal/store/record"
 	"signet/issuer"
 )
 
@@ -63,10 +64,10 @@ func encodeSession(s issuer.Session) ([]byte, error) {
 	putInstant(head[atEnds:], s.Ends)
 	binary.BigEndian.PutUint64(head[atGeneration:], s.Generation)
 	r := sessionRecord{
-		Subject: packID(s.Subject), Client: s.Client, Epoch: s.Epoch,
+		Subject: record.PackID(s.Subject), Client: s.Client, Epoch: s.Epoch,
 		Current: putID(head[atCurrent:], s.Current), Previous: putID(head[atPrevious:], s.Previous),
 	}
-	if r.Thumbprint = thumbprint(s.KID); r.Thumbprint == nil {
+	if r.Thumbprint = record.Thumbprint(s.KID); r.Thumbprint == nil {
 		r.KID = s.KID
 	}
 	rest, err := cbor.Marshal(r)
@@ -79,19 +80,19 @@ func decodeSession(id string, b []byte) (issuer.Session, error) {
 		return issuer.Session{}, err
 	}
 	var r sessionRecord
-	if err := decode(rest, &r); err != nil {
+	if err := record.Decode(rest, &r); err != nil {
 		return issuer.Session{}, err
 	}
 	if len(rest) == len(b) { // no head
-		s.Created, s.Rotated = instant(r.Created), instant(r.Rotated)
-		s.Expires, s.Ends, s.Generation = instant(r.Expires), instant(r.Ends), r.Generation
+		s.Created, s.Rotated = record.Instant(r.Created), record.Instant(r.Rotated)
+		s.Expires, s.Ends, s.Generation = record.Instant(r.Expires), record.Instant(r.Ends), r.Generation
 	}
-	s.Subject, s.Client, s.KID, s.Epoch = unpackID(r.Subject), r.Client, r.KID, r.Epoch
+	s.Subject, s.Client, s.KID, s.Epoch = record.UnpackID(r.Subject), r.Client, r.KID, r.Epoch
 	if r.Current != nil {
-		s.Current = unpackID(r.Current)
+		s.Current = record.UnpackID(r.Current)
 	}
 	if r.Previous != nil {
-		s.Previous = unpackID(r.Previous)
+		s.Previous = record.UnpackID(r.Previous)
 	}
 	if r.Thumbprint != nil {
 		s.KID = base64.RawURLEncoding.EncodeToString(r.Thumbprint)
@@ -128,14 +129,14 @@ func matches(sweep issuer.Sweep, id string, b []byte) (bool, error) {
 
 func putInstant(b []byte, t time.Time) { binary.BigEndian.PutUint64(b, uint64(t.UnixMilli())) }
 
-func instantAt(b []byte) time.Time { return instant(int64(binary.BigEndian.Uint64(b))) }
+func instantAt(b []byte) time.Time { return record.Instant(int64(binary.BigEndian.Uint64(b))) }
 
 // putID writes an identifier into the head, or returns it packed if it does not fit
 // there. Zeros in the head are none.
 func putID(b []byte, s string) (packed []byte) {
-	packed = packID(s)
-	if len(packed) == 1+packedLength && packed[0] == packedHex && [packedLength]byte(packed[1:]) != [packedLength]byte{} {
-		copy(b, packed[1:])
+	packed = record.PackID(s)
+	if digits := record.Packed(packed); digits != nil && [packedLength]byte(digits) != [packedLength]byte{} {
+		copy(b, digits)
 		return nil
 	}
 	return packed
@@ -146,59 +147,4 @@ func idAt(b []byte) string {
 		return ""
 	}
 	return hex.EncodeToString(b)
-}
-
-// thumbprint returns the 32 bytes that a KID stands for, or nil if it is no thumbprint.
-func thumbprint(kid string) []byte {
-	const length = 32
-	if len(kid) != base64.RawURLEncoding.EncodedLen(length) {
-		return nil
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(kid) // strict: as many texts as values
-	if err != nil || len(b) != length {                        // it skips line breaks
-		return nil
-	}
-	return b
-}
-
-// How packID wrote an identifier: its first byte.
-const (
-	packedText = iota
-	packedHex
-)
-
-// packID writes 32 lower-case hexadecimal digits, as all identifiers are, in
-// 16 bytes, and any other text as it is.
-func packID(s string) []byte {
-	if s == "" {
-		return nil
-	}
-	if isHex32(s) {
-		b, _ := hex.AppendDecode([]byte{packedHex}, []byte(s))
-		return b
-	}
-	return append([]byte{packedText}, s...)
-}
-
-func unpackID(b []byte) string {
-	switch {
-	case len(b) == 0:
-		return ""
-	case b[0] == packedHex:
-		return hex.EncodeToString(b[1:])
-	default:
-		return string(b[1:])
-	}
-}
-
-func isHex32(s string) bool {
-	if len(s) != 32 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }

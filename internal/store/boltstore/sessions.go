@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"signet/internal/store/record"
 	"signet/issuer"
 )
 
@@ -255,4 +256,4 @@ func following(c *bbolt.Cursor, prefix []byte, after string) iter.Seq2[[]byte, [
 	}
 }
 
-func milliseconds(t time.Time) time.Time { return instant(t.UnixMilli()) }
+func milliseconds(t time.Time) time.Time { return record.Instant(t.UnixMilli()) }

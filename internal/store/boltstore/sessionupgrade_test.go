@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
+	"signet/internal/store/record"
 	"signet/issuer"
 )
 
@@ -168,7 +169,7 @@ var textGen = rapid.OneOf(rapid.Just(""), rapid.Just(strings.Repeat("0", 32)), r
 var kidGen = rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[A-Za-z0-9_-]{43}`), rapid.StringMatching(`[A-Za-z0-9_\n-]{42}[AEIMQUYcgkosw048]`), rapid.String())
 
 var sessionGen = rapid.Custom(func(t *rapid.T) issuer.Session {
-	at := func(what string) time.Time { return instant(rapid.Int64Range(-1e14, 1e14).Draw(t, what)) }
+	at := func(what string) time.Time { return record.Instant(rapid.Int64Range(-1e14, 1e14).Draw(t, what)) }
 	return issuer.Session{
 		ID: sessionIDGen().Draw(t, "id"), Subject: textGen.Draw(t, "subject"), Client: rapid.String().Draw(t, "client"),
 		Created: at("created"), Rotated: at("rotated"), Expires: at("expires"), Ends: at("ends"),
@@ -181,16 +182,16 @@ var sessionGen = rapid.Custom(func(t *rapid.T) issuer.Session {
 func TestSessionRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := sessionGen.Draw(t, "session")
-		record, err := encodeSession(want)
+		stored, err := encodeSession(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decodeSession(want.ID, record)
+		got, err := decodeSession(want.ID, stored)
 		if diff := gocmp.Diff(want, got); err != nil || diff != "" {
 			t.Fatalf("error %v (-want +got):\n%s", err, diff)
 		}
-		sweep := issuer.Sweep{ExpiredAt: instant(rapid.Int64Range(-1e14, 1e14).Draw(t, "now"))}
-		if ends, err := matches(sweep, want.ID, record); err != nil || ends != sweep.Matches(want) {
+		sweep := issuer.Sweep{ExpiredAt: record.Instant(rapid.Int64Range(-1e14, 1e14).Draw(t, "now"))}
+		if ends, err := matches(sweep, want.ID, stored); err != nil || ends != sweep.Matches(want) {
 			t.Fatalf("a sweep: %v, error %v, want %v", ends, err, sweep.Matches(want))
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"signet/internal/store/record"
 	"signet/internal/store/storetest"
 	"signet/issuer"
 	"signet/issuer/oauth"
@@ -160,7 +161,7 @@ func TestPackID(t *testing.T) {
 		"", "a", "\x00", "\x01", "0123456789abcdef", "0123456789abcdef0123456789abcdef",
 		"0123456789ABCDEF0123456789abcdef", "g123456789abcdef0123456789abcdef", "sixteen bytes at", "\xff\xfe",
 	} {
-		if got := unpackID(packID(s)); got != s {
+		if got := record.UnpackID(record.PackID(s)); got != s {
 			t.Errorf("%q came back as %q", s, got)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
+	"signet/internal/store/record"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/users"
@@ -39,14 +40,14 @@ func oldUser(i int) users.User {
 // oldRecord is a user as schema 1 wrote it.
 func oldRecord(t *testing.T, u users.User) string {
 	t.Helper()
-	record := map[int]any{1: u.Name, 2: u.Hash, 4: u.Created.UnixMilli(), 5: u.PasswordChanged.UnixMilli(), 6: u.Version}
+	fields := map[int]any{1: u.Name, 2: u.Hash, 4: u.Created.UnixMilli(), 5: u.PasswordChanged.UnixMilli(), 6: u.Version}
 	if u.Disabled {
-		record[3] = true
+		fields[3] = true
 	}
 	if u.Epoch > 0 {
-		record[7] = u.Epoch
+		fields[7] = u.Epoch
 	}
-	b, err := cbor.Marshal(record)
+	b, err := cbor.Marshal(fields)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,20 +57,20 @@ func oldRecord(t *testing.T, u users.User) string {
 // oldSession is a session as schemas 1 and 2 wrote it.
 func oldSession(t failer, s issuer.Session) string {
 	t.Helper()
-	record := map[int]any{
-		1: packID(s.Subject), 3: s.Created.UnixMilli(), 4: s.Rotated.UnixMilli(), 5: s.Expires.UnixMilli(), 6: s.Ends.UnixMilli(),
-		8: packID(s.Current), 10: s.KID,
+	fields := map[int]any{
+		1: record.PackID(s.Subject), 3: s.Created.UnixMilli(), 4: s.Rotated.UnixMilli(), 5: s.Expires.UnixMilli(), 6: s.Ends.UnixMilli(),
+		8: record.PackID(s.Current), 10: s.KID,
 	}
 	if s.Client != "" {
-		record[2] = s.Client
+		fields[2] = s.Client
 	}
 	if s.Generation > 0 {
-		record[7], record[9] = s.Generation, packID(s.Previous)
+		fields[7], fields[9] = s.Generation, record.PackID(s.Previous)
 	}
 	if s.Epoch > 0 {
-		record[11] = s.Epoch
+		fields[11] = s.Epoch
 	}
-	b, err := cbor.Marshal(record)
+	b, err := cbor.Marshal(fields)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func oldSession(t failer, s issuer.Session) string {
 // oldBuckets are a database of schema 1 with n users.
 func oldBuckets(t *testing.T, n int) map[string]map[string]string {
 	t.Helper()
-	client, err := encodeClient(testClient)
+	client, err := record.EncodeClient(testClient)
 	if err != nil {
 		t.Fatal(err)
 	}

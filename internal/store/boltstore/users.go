@@ -6,13 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
+	"signet/internal/store/record"
 	"signet/users"
 )
 
 // CreateUser implements users.Store.
 func (s *Store) CreateUser(ctx context.Context, u users.User) error {
 	u.Version = 1
-	value, err := encodeUser(u)
+	value, err := record.EncodeUser(u)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (s *Store) UserByID(ctx context.Context, id string) (u users.User, err erro
 func (s *Store) UpdateUser(ctx context.Context, u users.User) error {
 	expected := u.Version
 	u.Version++
-	value, err := encodeUser(u)
+	value, err := record.EncodeUser(u)
 	if err != nil {
 		return err
 	}
@@ -220,5 +221,5 @@ func loadUser(t *tx, id string) (users.User, error) {
 	if b == nil {
 		return users.User{}, users.ErrNotFound
 	}
-	return decodeUser(id, b)
+	return record.DecodeUser(id, b)
 }

@@ -1,4 +1,10 @@
-package boltstore
+// Package record is how accounts, clients, keys and identifiers are written in a
+// database: the same in every one.
+//
+// Records are CBOR maps with integer keys (RFC 8949): small, and a field can be
+// added without touching the old records. A number is never used again. The ring is
+// JSON, as package keystore declares it.
+package record
 
 import (
 	"fmt"
@@ -6,12 +12,10 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"signet/internal/store"
 	"signet/issuer/oauth"
 	"signet/users"
 )
-
-// Records are CBOR maps with integer keys (RFC 8949): small, and a field can be
-// added without touching the old records. A number is never used again.
 
 type userRecord struct {
 	Name            string `cbor:"1,keyasint"`
@@ -60,7 +64,8 @@ var decoding = func() cbor.DecMode {
 	return mode
 }()
 
-func encodeUser(u users.User) ([]byte, error) {
+// EncodeUser returns the record of an account; its ID is no part of it.
+func EncodeUser(u users.User) ([]byte, error) {
 	return cbor.Marshal(userRecord{
 		Name: u.Name, Hash: u.Hash, Disabled: u.Disabled, Version: u.Version, Epoch: u.Epoch,
 		Created: u.Created.UnixMilli(), PasswordChanged: u.PasswordChanged.UnixMilli(),
@@ -69,14 +74,15 @@ func encodeUser(u users.User) ([]byte, error) {
 	})
 }
 
-func decodeUser(id string, b []byte) (users.User, error) {
+// DecodeUser reads what EncodeUser wrote.
+func DecodeUser(id string, b []byte) (users.User, error) {
 	var r userRecord
-	if err := decode(b, &r); err != nil {
+	if err := Decode(b, &r); err != nil {
 		return users.User{}, err
 	}
 	return users.User{
 		ID: id, Name: r.Name, Hash: r.Hash, Disabled: r.Disabled, Version: r.Version, Epoch: r.Epoch,
-		Created: instant(r.Created), PasswordChanged: instant(r.PasswordChanged),
+		Created: Instant(r.Created), PasswordChanged: Instant(r.PasswordChanged),
 		Profile: users.Profile{
 			UserID: r.UserID, Email: r.Email, GivenName: r.GivenName, FamilyName: r.FamilyName,
 			Staff: r.Staff, Superuser: r.Superuser, Groups: r.Groups, Permissions: r.Permissions, Claims: r.Claims,
@@ -84,7 +90,8 @@ func decodeUser(id string, b []byte) (users.User, error) {
 	}, nil
 }
 
-func encodeClient(c oauth.Client) ([]byte, error) {
+// EncodeClient returns the record of a client; its ID is no part of it.
+func EncodeClient(c oauth.Client) ([]byte, error) {
 	r := clientRecord{
 		Public: c.Public, Grants: c.Grants, Scopes: c.Scopes, Audiences: c.Audiences, Alg: c.Alg, Keys: c.Keys,
 		Created: c.Created.UnixMilli(), Version: c.Version,
@@ -95,26 +102,29 @@ func encodeClient(c oauth.Client) ([]byte, error) {
 	return cbor.Marshal(r)
 }
 
-func decodeClient(id string, b []byte) (oauth.Client, error) {
+// DecodeClient reads what EncodeClient wrote.
+func DecodeClient(id string, b []byte) (oauth.Client, error) {
 	var r clientRecord
-	if err := decode(b, &r); err != nil {
+	if err := Decode(b, &r); err != nil {
 		return oauth.Client{}, err
 	}
 	c := oauth.Client{
 		ID: id, Public: r.Public, Grants: r.Grants, Scopes: r.Scopes, Audiences: r.Audiences, Alg: r.Alg, Keys: r.Keys,
-		Created: instant(r.Created), Version: r.Version,
+		Created: Instant(r.Created), Version: r.Version,
 	}
 	for _, secret := range r.Secrets {
-		c.Secrets = append(c.Secrets, oauth.Secret{Hash: secret.Hash, Created: instant(secret.Created)})
+		c.Secrets = append(c.Secrets, oauth.Secret{Hash: secret.Hash, Created: Instant(secret.Created)})
 	}
 	return c, nil
 }
 
-func decode(b []byte, record any) error {
+// Decode reads a CBOR record into a struct.
+func Decode(b []byte, record any) error {
 	if err := decoding.Unmarshal(b, record); err != nil {
-		return fmt.Errorf("%w: a record cannot be read: %v: restore a backup", ErrStorage, err)
+		return fmt.Errorf("%w: a record cannot be read: %v: restore a backup", store.ErrStorage, err)
 	}
 	return nil
 }
 
-func instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+// Instant is the instant that a record has in milliseconds since 1970.
+func Instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

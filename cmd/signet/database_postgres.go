@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"signet/configs"
+	"signet/internal/metrics"
+	"signet/internal/store/pgstore"
+	"signet/keystore"
+)
+
+// postgres is a pgstore.Store whose connections are counted.
+type postgres struct{ *pgstore.Store }
+
+// Connections implements metrics.Connections.
+func (p postgres) Connections() metrics.Pool { return metrics.Pool(p.Pool()) }
+
+// openPostgres opens the database of the configuration, and makes the tables that it lacks.
+func openPostgres(ctx context.Context, opts openOptions) (database, error) {
+	replica, err := opts.config.ReplicaName()
+	if err != nil {
+		return nil, fmt.Errorf("name this replica by its host: %w; or set replica", err)
+	}
+	store, err := pgstore.Open(ctx, opts.config.Store, pgstore.Options{Logger: opts.log, Committed: opts.committed(), Replica: replica})
+	if err != nil {
+		return nil, hintPostgres(err, opts.config)
+	}
+	return postgres{store}, nil
+}
+
+// hintSealing says where the sealing key is that a replica lacks: each has a copy of the
+// one with which the keys in their database are sealed.
+func hintSealing(err error, cfg *configs.Config) error {
+	if !cfg.Postgres() || !errors.Is(err, keystore.ErrSealingKey) || errors.Is(err, keystore.ErrSealingKeyOpen) {
+		return err
+	}
+	path := cfg.SealKeyPath()
+	return hintedError{err, fmt.Sprintf("scp HOST:%s %s && chmod 600 %s  # from a server that works on this database", quoted("DATA-DIRECTORY/seal.key"), path, path)}
+}
+
+// hintPostgres says what to type where the database cannot be opened.
+func hintPostgres(err error, cfg *configs.Config) error {
+	shown := quoted(configs.ShownStore(cfg.Store))
+	switch {
+	case errors.Is(err, pgstore.ErrSchemaNewer), errors.Is(err, pgstore.ErrURL):
+		return err // the sentence says what to do
+	case errors.Is(err, pgstore.ErrStorage):
+		return hintedError{err, "psql " + shown + " -c 'SELECT 1'  # shows whether this machine and user get in; the password is in PGPASSWORD, PGPASSFILE or the URL"}
+	}
+	return hintFilling(err, cfg)
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"signet/configs"
+	"signet/internal/audit"
+	"signet/internal/control"
+	"signet/internal/store/boltstore"
+	"signet/internal/store/transfer"
+	"signet/keystore"
+)
+
+// boltPrefix begins the name of a database in a data directory.
+const boltPrefix = "bolt:"
+
+// place is a database that a migration reads or fills.
+type place struct {
+	flag string
+	// name is what people call it, without a password.
+	name string
+	// config is that of a server on it.
+	config *configs.Config
+}
+
+// source is a database that is read.
+type source interface {
+	transfer.Reader
+	audit.Marks
+	LoadRing(ctx context.Context) (keystore.Ring, error)
+	// Unused says which server uses it, if it can be known.
+	Unused(ctx context.Context) error
+	Close() error
+}
+
+// target is a database that is filled.
+type target interface {
+	transfer.Target
+	Close() error
+}
+
+func discarded() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// placeOf reads the value of a flag.
+func placeOf(cfg *configs.Config, flag, text string) (*place, error) {
+	dir, bolt := strings.CutPrefix(text, boltPrefix)
+	switch {
+	case text == "config" && cfg.Postgres():
+		return &place{flag, configs.ShownStore(cfg.Store), cfg}, nil
+	case text == "config":
+		return boltPlace(cfg, flag, cfg.Data)
+	case bolt && dir != "":
+		return boltPlace(cfg, flag, dir)
+	case !configs.IsPostgres(text):
+		return nil, usageError{fmt.Errorf("--%s names no database: it is bolt:DIR, a PostgreSQL URL, or config", flag)}
+	case configs.StorePassword(text):
+		return nil, hintedError{fmt.Errorf("--%s holds a password, and the list of processes shows flags to everyone on this machine", flag),
+			"write the URL to store in the configuration, and say --" + flag + " config; or leave the password out, and set PGPASSFILE"}
+	}
+	if err := configs.CheckStore(text); err != nil {
+		return nil, usageError{fmt.Errorf("--%s %w", flag, err)}
+	}
+	there := *cfg
+	there.Store = text
+	return &place{flag, text, &there}, nil
+}
+
+// boltPlace names the directory so that it is the same one from everywhere.
+func boltPlace(cfg *configs.Config, flag, dir string) (*place, error) {
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &place{flag, boltPrefix + whole, configOf(cfg, dir)}, nil
+}
+
+// boltSource is a file that nobody else has open: its lock says so.
+type boltSource struct{ *boltstore.Store }
+
+// Unused implements source.
+func (boltSource) Unused(context.Context) error { return nil }
+
+// openSource opens a database that no server uses.
+func (p *place) openSource(ctx context.Context) (source, error) {
+	if p.config.Postgres() {
+		return p.openPostgresSource(ctx)
+	}
+	if err := p.refuseServer(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(p.config.DatabasePath()); errors.Is(err, fs.ErrNotExist) {
+		return nil, hintedError{fmt.Errorf("there is no database at %s", p.config.DatabasePath()), "name its data directory: --" + p.flag + " bolt:DIR"}
+	}
+	store, err := boltstore.Open(p.config.DatabasePath(), boltstore.Options{Logger: discarded()})
+	if err != nil {
+		return nil, err
+	}
+	return boltSource{store}, nil
+}
+
+// refuseServer refuses a data directory that a server uses.
+func (p *place) refuseServer(ctx context.Context) error {
+	running, err := control.Dial(ctx, p.config.SocketPath())
+	if err == nil {
+		running.Close()
+		return hintedError{fmt.Errorf("a server is running on %s", p.config.Data), "stop it, and give this command again"}
+	}
+	if !errors.Is(err, control.ErrNoServer) {
+		return err
+	}
+	return nil
+}
+
+// openTarget opens a database that is empty, or that a migration from the same source
+// has begun to fill.
+func (p *place) openTarget(ctx context.Context, from string, anew bool) (target, error) {
+	if p.config.Postgres() {
+		return p.openPostgresTarget(ctx, from, anew)
+	}
+	if err := p.refuseServer(ctx); err != nil {
+		return nil, err
+	}
+	if err := makeDataDir(p.config.Data); err != nil {
+		return nil, err
+	}
+	store, err := boltstore.OpenTarget(p.config.DatabasePath(), from, anew, boltstore.Options{Logger: discarded()})
+	if errors.Is(err, fs.ErrExist) {
+		return nil, hintedError{fmt.Errorf("there is a database already, %s", p.config.DatabasePath()), "name a new directory: --" + p.flag + " bolt:DIR"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// flags start a server on the place that was filled from another.
+func (p *place) flags(from *place) (flags string) {
+	data := p.config.Data
+	if p.config.Postgres() {
+		data = from.config.Data
+	}
+	if data != configs.Default().Data {
+		flags = " --data " + data
+	}
+	if p.config.Postgres() {
+		flags += " --store " + quoted(p.name)
+	}
+	return flags
+}
+
+// sealKey is where a server on the place that was filled from another looks for the
+// sealing key.
+func (p *place) sealKey(from *place) string {
+	if p.config.Postgres() {
+		return from.config.SealKeyPath()
+	}
+	return p.config.SealKeyPath()
+}
+
+// afterwards is what to do with a source that was copied.
+func (p *place) afterwards() string {
+	if p.config.Postgres() {
+		return "keep it apart, or drop it"
+	}
+	path := p.config.DatabasePath()
+	return "mv " + path + " " + path + ".migrated"
+}

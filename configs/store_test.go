@@ -1,0 +1,63 @@
+package configs
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// withPasswords are stores whose password is hunter2, and what may be shown of each.
+var withPasswords = map[string]string{
+	"postgres://signet:hunter2@db.example.com/signet":                   "postgres://signet@db.example.com/signet",
+	"postgresql://signet:hunter2@db:5433/signet?sslmode=verify-full":    "postgresql://signet@db:5433/signet?sslmode=verify-full",
+	"postgres:///signet?host=/run/pg&password=hunter2":                  "postgres:///signet?host=%2Frun%2Fpg",
+	"postgres://signet@db/signet?sslpassword=hunter2&sslmode=require":   "postgres://signet@db/signet?sslmode=require",
+	"postgres://signet:%68unter2@db/signet?password=hunter2&user=other": "postgres://signet@db/signet?user=other",
+	"postgres://signet:hunter2%@db/signet":                              "a URL with a fault in it",
+}
+
+func TestPasswordIsNotShown(t *testing.T) {
+	for text, want := range withPasswords {
+		if !StorePassword(text) {
+			t.Errorf("%s: no password was found", text)
+		}
+		if got := ShownStore(text); got != want {
+			t.Errorf("%s is shown as %s, want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{"bolt", "", "postgres://signet@db/signet?sslmode=require", "postgres:///d?host=/run/pg"} {
+		if StorePassword(text) || ShownStore(text) != text {
+			t.Errorf("%q is shown as %q, and has no password", text, ShownStore(text))
+		}
+	}
+}
+
+// TestPasswordInAFlag: whoever lists the processes would see it, and nobody sees it in the
+// refusal.
+func TestPasswordInAFlag(t *testing.T) {
+	for text := range withPasswords {
+		_, err := Load(Sources{Flags: map[string]string{"store": text}})
+		faults := new(Faults)
+		if !errors.As(err, &faults) || len(faults.List) != 1 || !strings.HasPrefix(err.Error(), "--store: store: holds a password, and the list of processes shows flags") {
+			t.Errorf("%s in a flag: %v", text, err)
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the refusal repeats the password: %v", err)
+		}
+	}
+	if _, err := Load(Sources{Flags: map[string]string{"store": "postgres://signet@db/signet"}}); err != nil {
+		t.Errorf("a URL without a password in a flag: %v", err)
+	}
+}
+
+// TestChangedPasswordIsNotShown: a reload logs what differs.
+func TestChangedPasswordIsNotShown(t *testing.T) {
+	a, b := Default(), Default()
+	a.Store, b.Store = "postgres://signet:hunter2@db/signet", "postgres://signet:hunter3@db/signet"
+	_, fixed := a.Diff(b)
+	want := []Change{{"store", "postgres://signet@db/signet", "postgres://signet@db/signet (with another password)"}}
+	if diff := cmp.Diff(want, fixed); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,45 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"signet/internal/store/record"
+	"signet/keystore"
+)
+
+// LoadRing implements keystore.Store.
+func (s *Store) LoadRing(ctx context.Context) (ring keystore.Ring, err error) {
+	err = s.read(ctx, func(ctx context.Context, q querier) error {
+		ring = keystore.Ring{}
+		var value []byte
+		err := q.QueryRow(ctx, `SELECT ring FROM signet_ring WHERE one = 1`).Scan(&value)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			ring, err = record.DecodeRing(value)
+		}
+		return err
+	})
+	return ring, err
+}
+
+// ReplaceRing implements keystore.Store.
+func (s *Store) ReplaceRing(ctx context.Context, r keystore.Ring) error {
+	expected := int64(r.Version)
+	r.Version++
+	value, err := record.EncodeRing(r)
+	if err != nil {
+		return err
+	}
+	sql := `UPDATE signet_ring SET version = $1 + 1, ring = $2 WHERE one = 1 AND version = $1`
+	if expected == 0 {
+		sql = `INSERT INTO signet_ring (one, version, ring) VALUES (1, $1 + 1, $2) ON CONFLICT (one) DO NOTHING`
+	}
+	return s.write(ctx, func(ctx context.Context, q querier) error {
+		return orRefuse(keystore.ErrConflict)(q.Exec(ctx, sql, expected, value))
+	})
+}

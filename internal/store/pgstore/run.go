@@ -1,0 +1,176 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// maxTries bounds how often a call is tried: a refusal for others' sake comes again
+	// while they are at it.
+	maxTries = 8
+	// firstWait and maxWait bound the wait before the next try.
+	firstWait = 5 * time.Millisecond
+	maxWait   = 250 * time.Millisecond
+	// acquireLimit is how long a call waits for a connection, callLimit how long it may
+	// take in all where its caller sets no limit: a network that drops everything must not
+	// hold a request for ever. Statements have their own limit in the server.
+	acquireLimit = 5 * time.Second
+	callLimit    = 15 * time.Second
+)
+
+// errChanged asks for another try: a row was changed between two looks at it.
+var errChanged = errors.New("the record is changed by others all the time")
+
+// errBusy: the pool has no connection to give.
+var errBusy = errors.New("all connections are in use: raise pool_max_conns in the URL")
+
+// querier is a connection, or a transaction on one.
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// read runs fn, which only reads and may run more than once.
+func (s *Store) read(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
+	return s.run(ctx, "read", func(ctx context.Context, c *pgxpool.Conn) error { return fn(ctx, c) })
+}
+
+// write runs fn, which changes something by its last statement alone: that is a
+// transaction of its own. What fn leaves in the variables around it must come from its
+// last run.
+func (s *Store) write(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
+	return s.told(func() error {
+		return s.run(ctx, "write to", func(ctx context.Context, c *pgxpool.Conn) error {
+			err := fn(ctx, c)
+			if lost(err) {
+				return unsure{err}
+			}
+			return err
+		})
+	})
+}
+
+// transact runs fn in a transaction, which an error of fn rolls back.
+func (s *Store) transact(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
+	return s.told(func() error {
+		return s.run(ctx, "write to", func(ctx context.Context, c *pgxpool.Conn) error {
+			tx, err := c.Begin(ctx)
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback(ctx) // after a commit it does nothing
+			if err := fn(ctx, tx); err != nil {
+				return err
+			}
+			if err = tx.Commit(ctx); lost(err) {
+				return unsure{err}
+			}
+			return err
+		})
+	})
+}
+
+// told tells of a write that was made, or that the database failed to make.
+func (s *Store) told(write func() error) error {
+	began := time.Now()
+	err := write()
+	if s.opts.Committed != nil && (err == nil || errors.Is(err, ErrStorage)) {
+		s.opts.Committed(time.Since(began), 1, err)
+	}
+	return err
+}
+
+// run gives fn a connection, and tries again where nothing can have been changed. What
+// has begun does not end with ctx, only with its deadline: to cut it off would leave its
+// result unknown, and cost the connection, at the will of any client that hangs up.
+func (s *Store) run(ctx context.Context, what string, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
+	if !s.enter() {
+		return ErrClosed
+	}
+	defer s.calls.Done()
+	within, cancel := detach(ctx)
+	defer cancel()
+	for try := 1; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := s.once(ctx, within, fn)
+		if err == nil || errors.Is(err, ErrStorage) {
+			return err
+		}
+		if refused, ok := errors.AsType[refusal](err); ok {
+			return refused.err
+		}
+		if try == maxTries || !again(err) || !pause(ctx, try) {
+			return storageError(what, s.name, err)
+		}
+	}
+}
+
+// once is one try.
+func (s *Store) once(ctx, within context.Context, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
+	c, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	err = fn(within, c)
+	if code(err) == readOnly {
+		// A primary that became a standby keeps its connections. Another one may lead to
+		// the new primary.
+		_ = c.Conn().Close(within)
+	}
+	return err
+}
+
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	wait, cancel := context.WithTimeout(ctx, acquireLimit)
+	defer cancel()
+	c, err := s.pool.Acquire(wait)
+	switch {
+	case err == nil:
+		return c, nil
+	case ctx.Err() != nil:
+		return nil, refuse(ctx.Err())
+	case wait.Err() != nil && s.pool.Stat().AcquiredConns() >= s.pool.Config().MaxConns:
+		return nil, errBusy
+	}
+	return nil, connectError{err}
+}
+
+// detach is ctx without its cancellation, but with its deadline or callLimit.
+func detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := time.Now().Add(callLimit)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(limit) {
+		limit = deadline
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), limit)
+}
+
+// pause waits before the next try, longer each time and never as long as others do, and
+// reports whether there is to be one.
+func pause(ctx context.Context, try int) bool {
+	most := min(maxWait, firstWait<<(try-1))
+	timer := time.NewTimer(rand.N(most) + 1)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// storageError wraps a failure of the database, for branching on ErrStorage.
+func storageError(what, name string, err error) error {
+	return fmt.Errorf("%w: cannot %s %s: %w", ErrStorage, what, name, err)
+}

@@ -1,0 +1,144 @@
+package pgstore
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// What holds unless the URL says otherwise.
+const (
+	defaultConnections = 16
+	connectTimeout     = 5 * time.Second
+)
+
+// sessionSettings bound what a statement may wait for in the server, so that one that
+// hangs gives its connection back.
+var sessionSettings = map[string]string{
+	"application_name":                    "signet",
+	"statement_timeout":                   "5s",
+	"lock_timeout":                        "3s",
+	"idle_in_transaction_session_timeout": "10s",
+}
+
+// example is shown where a URL cannot be used.
+const example = "postgres://user@host:5432/name?sslmode=verify-full&sslrootcert=ca.pem"
+
+// parse reads the URL, and returns it without its password too.
+func parse(text string) (*pgxpool.Config, string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
+		// Not with the cause: it may hold a part of the password.
+		return nil, "", fmt.Errorf("%w: it is not of the form %s", ErrURL, example)
+	}
+	if u.Fragment != "" || strings.ContainsAny(u.Path, "@#") {
+		return nil, "", fmt.Errorf("%w: write characters such as / @ # ? in a user name or password as %%2F %%40 %%23 %%3F", ErrURL)
+	}
+	name := redacted(u)
+	// The error of a URL without a password tells none.
+	if _, err := pgxpool.ParseConfig(name); err != nil {
+		return nil, name, fmt.Errorf("%w: %w", ErrURL, cause(err))
+	}
+	config, err := pgxpool.ParseConfig(text)
+	if err != nil {
+		return nil, name, fmt.Errorf("%w: its password cannot be read: write reserved characters as %%XX", ErrURL)
+	}
+	if err := refusePlain(config.ConnConfig); err != nil {
+		return nil, name, err
+	}
+	setDefaults(config, u.Query())
+	return config, name, nil
+}
+
+// redacted is u without its passwords.
+func redacted(u *url.URL) string {
+	shown := *u
+	if u.User != nil {
+		shown.User = url.User(u.User.Username())
+	}
+	query := u.Query()
+	query.Del("password")
+	query.Del("sslpassword")
+	shown.RawQuery = query.Encode()
+	return shown.String()
+}
+
+// cause is what is wrong with a URL, without the URL.
+func cause(err error) error {
+	if parse, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		_, text, found := strings.Cut(parse.Error(), "`: ")
+		if found {
+			return errors.New(text)
+		}
+	}
+	return err
+}
+
+func setDefaults(config *pgxpool.Config, query url.Values) {
+	if !query.Has("pool_max_conns") {
+		config.MaxConns = defaultConnections
+	}
+	if config.ConnConfig.ConnectTimeout == 0 || !query.Has("connect_timeout") {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	config.PingTimeout = connectTimeout
+	for name, value := range sessionSettings {
+		if _, set := config.ConnConfig.RuntimeParams[name]; !set {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+}
+
+// way is one way in which a connection may be made.
+type way struct {
+	host string
+	tls  *tls.Config
+}
+
+func ways(config *pgx.ConnConfig) []way {
+	all := []way{{config.Host, config.TLSConfig}}
+	for _, f := range config.Fallbacks {
+		all = append(all, way{f.Host, f.TLSConfig})
+	}
+	return all
+}
+
+// refusePlain refuses a connection that may go over a network without TLS: sealed keys,
+// password hashes and identifiers of refresh tokens are on it. The default sslmode=prefer
+// falls back to plain text in silence, which who is in between can bring about.
+func refusePlain(config *pgx.ConnConfig) error {
+	for _, w := range ways(config) {
+		if w.tls == nil && !local(w.host) {
+			return fmt.Errorf("%w: the connection to %s could be in plain text: add sslmode=verify-full and sslrootcert=FILE to the URL, or at least sslmode=require", ErrURL, w.host)
+		}
+	}
+	return nil
+}
+
+// warnUnverified says that TLS without a verified name keeps out listeners alone.
+func warnUnverified(log *slog.Logger, config *pgx.ConnConfig) {
+	for _, w := range ways(config) {
+		if w.tls != nil && w.tls.InsecureSkipVerify && w.tls.VerifyPeerCertificate == nil && w.tls.VerifyConnection == nil {
+			log.Warn("the certificate of the database is not verified: add sslmode=verify-full and sslrootcert=FILE to its URL", "host", w.host)
+			return
+		}
+	}
+}
+
+// local reports whether host is this machine.
+func local(host string) bool {
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
