@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,9 +19,9 @@ import (
 
 const linearPassword = "correct horse battery staple"
 
-// replica is one process of the issuer as a linear.Target: clients reach it over HTTP,
+// issuerProcess is one process of the issuer as a linear.Target: clients reach it over HTTP,
 // operators through its socket. It dies and comes back at the same address.
-type replica struct {
+type issuerProcess struct {
 	*process
 	addr, dir string
 	start     func() *process
@@ -28,23 +29,34 @@ type replica struct {
 	http      *http.Client
 }
 
-func newReplica(t *testing.T, dir string, rotation control.Rotation, env ...string) *replica {
+// linearEnv is the configuration of every replica: many clients of one address log in at
+// once, and keys are quick to make.
+func linearEnv(window time.Duration) []string {
+	return []string{"SIGNET_REFRESH_REUSE_WINDOW=" + window.String(), "SIGNET_KEYS_ALGORITHMS=ES256",
+		"SIGNET_THROTTLE_PAIR=0", "SIGNET_THROTTLE_ADDRESS=0", "SIGNET_THROTTLE_ACCOUNT=0"}
+}
+
+// startProcess starts a replica with its own directory; extra are flags of serve.
+func startProcess(t *testing.T, dir string, rotation control.Rotation, env []string, extra ...string) *issuerProcess {
 	t.Helper()
 	addr, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	env = append(env, "SIGNET_KEYS_ALGORITHMS=ES256", "SIGNET_THROTTLE_PAIR=0", "SIGNET_THROTTLE_ADDRESS=0", "SIGNET_THROTTLE_ACCOUNT=0")
-	r := &replica{addr: addr, dir: dir, rotation: rotation,
+	r := &issuerProcess{addr: addr, dir: dir, rotation: rotation,
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
-	r.start = func() *process { return serveBinary(t, dir, addr, env...) }
+	r.start = func() *process {
+		cmd := exec.Command(binary, append([]string{"serve", "--data", dir, "--listen", addr, "--issuer", "http://127.0.0.1:1"}, extra...)...)
+		cmd.Env = testEnv(env...)
+		return launch(t, addr, cmd)
+	}
 	r.process = r.start()
 	t.Cleanup(r.http.CloseIdleConnections)
 	return r
 }
 
 // Await returns when the replica is ready.
-func (r *replica) Await(ctx context.Context) error {
+func (r *issuerProcess) Await(ctx context.Context) error {
 	r.http.CloseIdleConnections() // those to a process that has died
 	return waitFor(30*time.Second, func() error {
 		if ctx.Err() != nil {
@@ -55,7 +67,7 @@ func (r *replica) Await(ctx context.Context) error {
 }
 
 // Do makes the request.
-func (r *replica) Do(ctx context.Context, in linear.Request) linear.Reply {
+func (r *issuerProcess) Do(ctx context.Context, in linear.Request) linear.Reply {
 	switch in.Kind {
 	case linear.Login:
 		return r.post(ctx, "/api/token/", url.Values{"username": {in.User}, "password": {linearPassword}})
@@ -70,7 +82,7 @@ func (r *replica) Do(ctx context.Context, in linear.Request) linear.Reply {
 	}
 }
 
-func (r *replica) post(ctx context.Context, path string, form url.Values) linear.Reply {
+func (r *issuerProcess) post(ctx context.Context, path string, form url.Values) linear.Reply {
 	answer, err := postJSON(ctx, r.http, "http://"+r.addr+path, form)
 	refused, answered := errors.AsType[*statusError](err)
 	switch {
@@ -91,7 +103,7 @@ func (r *replica) post(ctx context.Context, path string, form url.Values) linear
 	}
 }
 
-func (r *replica) operate(ctx context.Context, in linear.Request) linear.Reply {
+func (r *issuerProcess) operate(ctx context.Context, in linear.Request) linear.Reply {
 	door, err := control.Dial(ctx, filepath.Join(r.dir, "control.sock"))
 	if err != nil {
 		return linear.Reply{Answer: linear.NotMade, Detail: err.Error()}

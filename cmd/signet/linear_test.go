@@ -23,7 +23,7 @@ var linearWindows = []time.Duration{0, time.Second, 5 * time.Minute}
 // linearRun is a number of histories of one issuer.
 type linearRun struct {
 	t        *testing.T
-	replicas []*replica
+	replicas []*issuerProcess
 	window   time.Duration
 	// faults are what happens during a history.
 	faults func(chance *rand.Rand, h *linear.History) []linear.Fault
@@ -37,8 +37,8 @@ func TestLinearOneProcess(t *testing.T) {
 	for _, window := range linearWindows {
 		t.Run(window.String(), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
-			only := newReplica(t, dir, control.Rotation{Now: true}, "SIGNET_REFRESH_REUSE_WINDOW="+window.String())
-			run := &linearRun{t: t, replicas: []*replica{only}, window: window}
+			only := startProcess(t, dir, control.Rotation{Now: true}, linearEnv(window))
+			run := &linearRun{t: t, replicas: []*issuerProcess{only}, window: window}
 			run.faults = func(chance *rand.Rand, h *linear.History) []linear.Fault {
 				crash := func() error {
 					only.kill()
@@ -99,8 +99,8 @@ func (r *linearRun) histories(lasting time.Duration) {
 func (r *linearRun) history(n int, chance *rand.Rand) {
 	r.t.Helper()
 	load := linear.Load{Seed: chance.Uint64(), Clients: 6, Requests: 300, Users: r.accounts(n)}
-	for _, replica := range r.replicas {
-		load.Targets = append(load.Targets, replica)
+	for _, r := range r.replicas {
+		load.Targets = append(load.Targets, r)
 	}
 	h := linear.NewHistory(r.window)
 	load.Faults = r.faults(chance, h)
