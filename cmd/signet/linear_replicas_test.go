@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,8 +29,9 @@ func startReplicas(t *testing.T, n int, database string, window time.Duration) [
 	return all
 }
 
-// TestLinearReplicas is TestLinearOneProcess for three replicas over PostgreSQL, of which any
-// is killed and comes back, as does the database.
+// TestLinearReplicas is TestLinearOneProcess for three replicas over PostgreSQL. One of them is
+// killed and comes back, one stands still in the middle of its requests, and the
+// database is restarted.
 func TestLinearReplicas(t *testing.T) {
 	cluster := pgtest.New(t, pgtest.Options{}) // no other test's: it is restarted
 	for _, window := range linearWindows {
@@ -36,23 +39,35 @@ func TestLinearReplicas(t *testing.T) {
 			replicas := startReplicas(t, 3, cluster.Database(t), window)
 			run := &linearRun{t: t, replicas: replicas, window: window}
 			run.faults = func(chance *rand.Rand, _ *linear.History) []linear.Fault {
-				crash := func() error {
-					r := replicas[chance.IntN(len(replicas))]
-					r.kill()
-					r.process = r.start()
-					return nil
-				}
-				restart := func() error { cluster.Restart(t); return nil }
-				faults := []linear.Fault{{Do: crash}, {Do: restart}}
-				chance.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
-				faults[0].After = 40 + chance.IntN(100)
-				faults[1].After = faults[0].After + 1 + chance.IntN(100)
-				return faults
+				return replicaFaults(t, chance, replicas, cluster)
 			}
 			run.histories(4 * time.Second)
 			run.expectSeen()
 		})
 	}
+}
+
+// replicaFaults are a crash, a pause and a restart of the database, in any order, and now and
+// then a restart within the pause.
+func replicaFaults(t *testing.T, chance *rand.Rand, replicas []*issuerProcess, cluster *pgtest.Cluster) []linear.Fault {
+	crashed, paused := replicas[chance.IntN(len(replicas))], replicas[chance.IntN(len(replicas))]
+	crash := func() error { crashed.kill(); crashed.process = crashed.start(); return nil }
+	restart := func() error { cluster.Restart(t); return nil }
+	pause := func() error { return paused.signal(syscall.SIGSTOP) }
+	resume := func() error { return paused.signal(syscall.SIGCONT) }
+
+	// A pause is short: while one replica stands still all clients come to wait for it.
+	still := []linear.Fault{{After: 1 + chance.IntN(60), Do: pause}, {After: 2, Do: resume}}
+	if chance.IntN(2) == 0 {
+		still = []linear.Fault{still[0], {After: 1, Do: restart}, {After: 1, Do: resume}}
+	}
+	groups := [][]linear.Fault{{{After: 1 + chance.IntN(60), Do: crash}}, {{After: 1 + chance.IntN(60), Do: restart}}, still}
+	chance.Shuffle(len(groups), func(i, j int) { groups[i], groups[j] = groups[j], groups[i] })
+	faults := slices.Concat(groups...)
+	for i := range faults[1:] {
+		faults[i+1].After += faults[i].After
+	}
+	return faults
 }
 
 // TestParallelRefreshesOverReplicas presents one refresh token 16 times at once to three

@@ -33,6 +33,7 @@ type issuerProcess struct {
 // once, and keys are quick to make.
 func linearEnv(window time.Duration) []string {
 	return []string{"SIGNET_REFRESH_REUSE_WINDOW=" + window.String(), "SIGNET_KEYS_ALGORITHMS=ES256",
+		"SIGNET_KEYS_PUBLISH_AHEAD=30s", "SIGNET_KEYS_JWKS_MAX_AGE=5s",
 		"SIGNET_THROTTLE_PAIR=0", "SIGNET_THROTTLE_ADDRESS=0", "SIGNET_THROTTLE_ACCOUNT=0"}
 }
 
@@ -65,6 +66,8 @@ func (r *issuerProcess) Await(ctx context.Context) error {
 		return isReady(r.addr)
 	})
 }
+
+func (r *issuerProcess) signal(s syscall.Signal) error { return syscall.Kill(-r.cmd.Process.Pid, s) }
 
 // Do makes the request.
 func (r *issuerProcess) Do(ctx context.Context, in linear.Request) linear.Reply {
@@ -125,6 +128,8 @@ func (r *issuerProcess) operate(ctx context.Context, in linear.Request) linear.R
 	case err == nil:
 		return linear.Reply{Answer: linear.Done}
 	case strings.Contains(err.Error(), "no such session, or it has ended"):
+		return linear.Reply{Answer: linear.Refused}
+	case in.Kind == linear.Rotate && strings.Contains(err.Error(), "a rotation is under way"):
 		return linear.Reply{Answer: linear.Refused}
 	case strings.Contains(err.Error(), "was changed in the meantime"):
 		return linear.Reply{Answer: linear.NotMade, Detail: err.Error()}
