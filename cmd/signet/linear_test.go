@@ -31,8 +31,9 @@ type linearRun struct {
 }
 
 // TestLinearOneProcess makes random histories of one process over bbolt that is killed and
-// started again meanwhile: each could have happened one request after another. LINEAR_TIME
-// makes it run longer than its 10 s, and LINEAR_SEED repeats the choices of a run.
+// started again meanwhile: each could have happened one request after another. With
+// LINEAR_TIME=5m it runs for so long instead of 10 s; LINEAR_SEED repeats the choices of a
+// run, though not how requests met.
 func TestLinearOneProcess(t *testing.T) {
 	for _, window := range linearWindows {
 		t.Run(window.String(), func(t *testing.T) {
@@ -89,7 +90,7 @@ func (r *linearRun) histories(lasting time.Duration) {
 	chance := rand.New(rand.NewPCG(seed, 0))
 	r.seen = map[string]int{}
 	n := 0
-	for began := time.Now(); n < 2 || time.Since(began) < lasting; n++ {
+	for began := time.Now(); n < 2 || time.Since(began) < lasting || n < 20 && len(r.unseen()) > 0; n++ {
 		r.history(n, chance)
 	}
 	r.t.Logf("%d histories: %v", n, r.seen)
@@ -148,26 +149,29 @@ func (r *linearRun) fail(n int, err error) {
 	if failed != nil {
 		r.t.Error(failed)
 	}
-	r.t.Fatalf("history %d: %v\nthe same as a page: %s", n, violation, path)
+	r.t.Fatalf("history %d: %v\nthe same as a page, which go test -artifacts keeps: %s", n, violation, path)
 }
 
 // expectSeen holds that the histories had what the check is about.
 func (r *linearRun) expectSeen() {
 	r.t.Helper()
-	expected := []string{"login done", "login account inactive", "refresh done", "refresh refused", "refresh account inactive",
-		"verify done", "verify refused", "logout done", "end session done", "end sessions of user done", "disable done", "enable done"}
-	for _, what := range expected {
+	if missing := r.unseen(); len(missing) > 0 {
+		r.t.Errorf("no history had %q", missing)
+	}
+}
+
+// unseen are the answers that no history had so far; of those that are lost any will do.
+func (r *linearRun) unseen() (missing []string) {
+	for _, what := range []string{"login done", "login account inactive", "refresh done", "refresh refused", "refresh account inactive",
+		"verify done", "verify refused", "logout done", "end session done", "end sessions of user done", "disable done", "enable done"} {
 		if r.seen[what] == 0 {
-			r.t.Errorf("no history had %q", what)
+			missing = append(missing, what)
 		}
 	}
-	lost := 0
-	for what, times := range r.seen {
+	for what := range r.seen {
 		if strings.HasSuffix(what, " "+linear.Lost.String()) {
-			lost += times
+			return missing
 		}
 	}
-	if lost == 0 {
-		r.t.Error("no answer was lost: the faults hit nothing")
-	}
+	return append(missing, linear.Lost.String())
 }

@@ -118,7 +118,7 @@ func (c *client) token(s held) string {
 }
 
 // settle asks each session what it honours, with the reuse window closed where that is
-// worth waiting for, and presents the token before the current one.
+// worth waiting for, presents the first token or that before the current one, and asks again.
 func (c *client) settle(ctx context.Context) error {
 	if c.history.Window <= 2*time.Second {
 		select {
@@ -133,8 +133,9 @@ func (c *client) settle(ctx context.Context) error {
 		}
 	}
 	for _, s := range c.book.all() {
-		last, before := len(s.tokens)-1, max(0, len(s.tokens)-2)
-		for _, r := range []Request{{Kind: Verify, Token: s.tokens[last]}, {Kind: Refresh, Token: s.tokens[before]}, {Kind: Verify, Token: s.tokens[last]}} {
+		last := s.tokens[len(s.tokens)-1]
+		old := s.tokens[c.chance.IntN(2)*max(0, len(s.tokens)-2)]
+		for _, r := range []Request{{Kind: Verify, Token: last}, {Kind: Refresh, Token: old}, {Kind: Verify, Token: last}} {
 			r.User, r.Session = s.user, s.id
 			if err := c.make(ctx, r); err != nil {
 				return err
