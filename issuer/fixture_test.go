@@ -97,13 +97,16 @@ func newFixtureAt(t testing.TB, c *clock, now func() time.Time, algorithms ...st
 
 // issuerWith returns another issuer over the same store and keys.
 func (f *fixture) issuerWith(alter func(*issuer.Options)) *issuer.Issuer {
-	opts := issuer.Options{Store: f.store, Users: f.users, Signer: f.keys, Keys: f.keys, Policy: policy(), Now: f.now}
+	opts := issuer.Options{Store: f.store.Sessions(), Users: f.users, Signer: f.keys, Keys: f.keys, Policy: policy(), Now: f.now}
 	alter(&opts)
 	return issuer.New(opts)
 }
 
-func openStore(t testing.TB) *boltstore.Store {
+func openStore(t testing.TB) storetest.Store {
 	t.Helper()
+	if os.Getenv(overPostgres) != "" {
+		return openPostgres(t)
+	}
 	store, err := boltstore.Open(filepath.Join(t.TempDir(), "signet.db"), boltstore.Options{})
 	must(t, err)
 	t.Cleanup(func() {

@@ -268,26 +268,24 @@ func (i *Issuer) refresh(ctx context.Context, client string, claims *Claims, now
 	if claims.Client != client {
 		return Tokens{}, ErrOtherClient
 	}
+	p := i.policy.Load()
+	if !p.Rotate {
+		return i.refreshInPlace(ctx, p, claims, now)
+	}
+	if r, ok := i.store.(Refresher); ok {
+		return i.refreshAtOnce(ctx, r, p, claims, now)
+	}
 	u, err := i.activeUser(ctx, claims.Subject)
 	if err != nil {
 		return Tokens{}, err
-	}
-	p := i.policy.Load()
-	if !p.Rotate {
-		return i.refreshInPlace(ctx, p, claims, u, now)
 	}
 	return i.advance(ctx, p, claims, u, now)
 }
 
 func (i *Issuer) activeUser(ctx context.Context, subject string) (users.User, error) {
 	u, err := i.users.ByID(ctx, subject)
-	switch {
-	case errors.Is(err, users.ErrNotFound):
-		return users.User{}, ErrInactive
-	case err != nil:
-		return users.User{}, fmt.Errorf("look up the user: %w", err)
-	case u.Disabled:
-		return users.User{}, ErrDisabled
+	if err := active(u, err); err != nil {
+		return users.User{}, err
 	}
 	return u, nil
 }
@@ -295,21 +293,23 @@ func (i *Issuer) activeUser(ctx context.Context, subject string) (users.User, er
 // advance signs first and stores then: a token that cannot be made changes
 // nothing, and the answer is ready when the session has moved on.
 func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User, now time.Time) (Tokens, error) {
-	next := Session{
-		ID: c.Session, Subject: c.Subject, Client: c.Client, Current: newID(),
-		Rotated: now, Ends: time.Unix(c.SessionEnds, 0),
-	}
-	next.Expires = p.expiry(now, next.Ends)
+	next := p.successor(c, now)
 	tokens, kid, err := i.mintPair(p, &next, u, now)
 	if err != nil {
 		return Tokens{}, err
 	}
-	step := Step{Presented: c.ID, Next: next.Current, KID: kid, Now: now, Expires: next.Expires,
-		Window: p.ReuseWindow, Epoch: u.Epoch}
+	step := p.step(c, &next, kid, now)
+	step.Epoch = u.Epoch
 	stored, outcome, err := i.store.AdvanceSession(ctx, c.Session, step)
 	if err != nil {
 		return Tokens{}, err
 	}
+	return i.settled(ctx, p, c, u, &stored, outcome, tokens)
+}
+
+// settled is the answer to a refresh with this outcome: tokens, if the session has
+// advanced.
+func (i *Issuer) settled(ctx context.Context, p *Policy, c *Claims, u users.User, stored *Session, outcome Outcome, tokens Tokens) (_ Tokens, err error) {
 	if stored.Subject != c.Subject {
 		return Tokens{}, ErrNoSession
 	}
@@ -318,7 +318,7 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User
 		return tokens, nil
 	case Repeated:
 		tokens.RefreshExpires = stored.Expires
-		tokens.Refresh, _, err = i.mint("", TypRefresh, p.refreshClaims(&stored, u), p.MaxTokenBytes)
+		tokens.Refresh, _, err = i.mint("", TypRefresh, p.refreshClaims(stored, u), p.MaxTokenBytes)
 		return tokens, err
 	case Expired:
 		return Tokens{}, ErrExpired
@@ -332,27 +332,25 @@ func (i *Issuer) advance(ctx context.Context, p *Policy, c *Claims, u users.User
 }
 
 // refreshInPlace leaves the session as it is.
-func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, u users.User, now time.Time) (Tokens, error) {
-	s, err := i.liveSession(ctx, p, c, u, now)
+func (i *Issuer) refreshInPlace(ctx context.Context, p *Policy, c *Claims, now time.Time) (Tokens, error) {
+	u, s, err := i.alive(ctx, p, c, now)
 	if err != nil {
 		return Tokens{}, err
 	}
 	return i.mintAccess(p, &s, u, now)
 }
 
-// liveSession returns the session of a token that it still honours, without
-// changing it.
-func (i *Issuer) liveSession(ctx context.Context, p *Policy, c *Claims, u users.User, now time.Time) (Session, error) {
-	s, err := i.store.Session(ctx, c.Session)
+// live refuses the session of a token, found with err, that does not honour it.
+func live(p *Policy, c *Claims, u users.User, s *Session, err error, now time.Time) error {
 	switch {
 	case err != nil:
-		return Session{}, err
+		return err
 	case s.Expired(now), s.Subject != u.ID, s.Epoch != u.Epoch:
-		return Session{}, ErrNoSession
+		return ErrNoSession
 	case c.Kind == KindRefresh && !s.honours(c.ID, now, p.ReuseWindow):
-		return Session{}, ErrNoSession
+		return ErrNoSession
 	}
-	return s, nil
+	return nil
 }
 
 // Parse returns the claims of a token of either kind that this issuer made and that
@@ -385,11 +383,7 @@ func (i *Issuer) Inspect(ctx context.Context, token string) (*Claims, error) {
 	if c.Session == "" {
 		return c, nil
 	}
-	u, err := i.activeUser(ctx, c.Subject)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := i.liveSession(ctx, i.policy.Load(), c, u, now); err != nil {
+	if _, _, err := i.alive(ctx, i.policy.Load(), c, now); err != nil {
 		return nil, err
 	}
 	return c, nil

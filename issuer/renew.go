@@ -40,11 +40,7 @@ func (i *Issuer) Renew(ctx context.Context, token string) (Tokens, error) {
 }
 
 func (i *Issuer) renew(ctx context.Context, p *Policy, c *Claims, now time.Time) (Tokens, error) {
-	u, err := i.activeUser(ctx, c.Subject)
-	if err != nil {
-		return Tokens{}, err
-	}
-	s, err := i.liveSession(ctx, p, c, u, now)
+	u, s, err := i.alive(ctx, p, c, now)
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,8 +48,8 @@ const (
 	// spare is how much later than after PollInterval a read may come before caches are
 	// promised less.
 	spare = time.Second
-	// lookAgainAfter bounds how often unknown kids make a replica read the ring.
-	lookAgainAfter = time.Second
+	// lookAgainAfter is between reads that unknown kids ask for: anyone can send those.
+	lookAgainAfter = 200 * time.Millisecond
 )
 
 // lead is for keys that are published now.
@@ -94,7 +95,8 @@ type reading struct {
 // polling serialises the reads of a replica.
 type polling struct {
 	mu    sync.Mutex
-	ended time.Duration // when the last read ended, by the monotonic clock
+	reads atomic.Uint64 // that have begun
+	apart time.Duration // between those that unknown kids ask for
 	told  time.Duration // when the log last heard of clocks that are apart
 }
 
@@ -104,7 +106,7 @@ func (m *Manager) share(ctx context.Context, read time.Duration) error {
 	if !ok {
 		return errors.New("the keys are to be shared, and their store has no clock (keystore.Timekeeper)")
 	}
-	m.keeper = keeper
+	m.keeper, m.polling.apart = keeper, lookAgainAfter
 	first := &reading{at: read}
 	storage, apart, err := m.compareClocks(ctx)
 	if err != nil {
@@ -157,12 +159,12 @@ func (m *Manager) poll(ctx context.Context) {
 func (m *Manager) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, PollInterval)
 	defer cancel()
+	m.polling.reads.Add(1)
 	began := m.elapsedAt(m.now())
 	err := m.readRing(ctx)
 	if err == nil {
 		err = m.checkClock(ctx)
 	}
-	m.polling.ended = m.elapsedAt(m.now())
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // the process ends
 	}
@@ -329,8 +331,11 @@ func (m *Manager) MaxAge() time.Duration {
 	if r == nil {
 		return limit
 	}
-	age := m.elapsedAt(m.now()) - r.at
-	return max(0, min(limit, limit+PollInterval+spare-age))
+	at := m.instant(m.state.Load(), m.now())
+	if at.off { // the age may be more than it seems
+		return 0
+	}
+	return max(0, min(limit, limit+PollInterval+spare-(at.elapsed-r.at)))
 }
 
 // Behind is called for a kid that PublicKey does not know. It reads the ring again where
@@ -347,14 +352,17 @@ func (m *Manager) Behind() error {
 	return nil
 }
 
-// lookAgain reads the ring for all who wait for that at once. Where reads fail the next
-// poll is soon enough.
+// lookAgain waits for a read that begins from now on, which all who wait share. Where reads
+// fail the next poll is soon enough.
 func (m *Manager) lookAgain() {
+	begun := m.polling.reads.Load()
 	m.polling.mu.Lock()
 	defer m.polling.mu.Unlock()
-	if m.reading.Load().failed == nil && m.elapsedAt(m.now())-m.polling.ended >= lookAgainAfter {
-		m.look(context.Background())
+	if m.reading.Load().failed != nil || m.polling.reads.Load() > begun {
+		return
 	}
+	time.Sleep(m.polling.apart - (m.elapsedAt(m.now()) - m.reading.Load().at))
+	m.look(context.Background())
 }
 
 // attempts is how often a change is tried that others are faster than. Replicas do what is

@@ -64,7 +64,11 @@ func hintFilling(err error, cfg *configs.Config) error {
 	if wrong != nil {
 		return errors.Join(err, wrong)
 	}
-	return hintedError{err, fmt.Sprintf("signet migrate --from %s --to %s  # goes on where it ended", quoted(filling.From), quoted(to.name))}
+	name := quoted(to.name)
+	if configs.StorePassword(cfg.Store) {
+		name = "config"
+	}
+	return hintedError{err, fmt.Sprintf("signet migrate --from %s --to %s  # goes on where it ended", quoted(filling.From), name)}
 }
 
 // snapshots is the database as what backup copies; nil if it is no file.

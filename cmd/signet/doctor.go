@@ -26,7 +26,7 @@ func doctorCommand(a *app) *cobra.Command {
 		Long: `Check a deployed issuer and say what to do about each finding: its URL as clients
 reach it (certificate, key set, caching, discovery, login, headers, clock), and on
 this machine the server, modes and owners of its files, the certificate files, the
-sealing key, the disk, and the keys. It changes nothing.
+sealing key, the disk, a PostgreSQL database, and the keys. It changes nothing.
 
 With --url it asks that issuer from outside alone, from any machine and without its
 configuration. It ends with 1 if a check fails; with --strict also if one warns.`,
@@ -89,7 +89,7 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 		SimpleJWT: cfg.Dialects.SimpleJWT, DRFJWT: cfg.Dialects.DRFJWT,
 	}
 	files := doctor.Files{
-		Data: cfg.Data, Database: cfg.DatabasePath(), SealingKey: cfg.SealKeyPath(), Audit: cfg.AuditPath(), Socket: cfg.SocketPath(), UID: in.process.UID,
+		Data: cfg.Data, Database: databaseFile(cfg), SealingKey: cfg.SealKeyPath(), Audit: cfg.AuditPath(), Socket: cfg.SocketPath(), UID: in.process.UID,
 		TLSKey: cfg.TLS.Key, PIN: cfg.Keys.PKCS11PINFile, ACME: acmePath(cfg),
 	}
 	if !in.stopped {
@@ -97,7 +97,7 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 	}
 	return slices.Concat(
 		in.server(cfg, a.serveHint(cfg), a.openHint(cfg, in.err)), doctor.Settings(cfg.Warnings()), outside.Checks(ctx),
-		files.Checks(), certificateFiles(ctx, cfg, !in.stopped), in.sealingKey(cfg), doctor.Disk(cfg.Data, cfg.DatabasePath()), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
+		files.Checks(), databaseChecks(ctx, cfg, in.stopped && in.err != nil), certificateFiles(ctx, cfg, !in.stopped), in.sealingKey(cfg), doctor.Disk(cfg.Data, databaseFile(cfg)), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
 	), nil
 }
 

@@ -136,7 +136,9 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	}); err != nil {
 		return err
 	}
-	d.limits = throttle.New(throttleRules(cfg), d.now)
+	if d.limits, err = d.limiter(ctx, cfg); err != nil {
+		return err
+	}
 	d.issuer = issuer.New(issuer.Options{
 		Store: opts.traces.Sessions(d.store), Users: opts.traces.Passwords(d.users), Signer: d.keys, Keys: d.keys,
 		Policy: tokenPolicy(cfg), Throttle: d.limits, Events: events, Now: d.now, Log: log,

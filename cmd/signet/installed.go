@@ -44,10 +44,9 @@ func (a *app) serveHint(cfg *configs.Config) string {
 
 // sameFlags are those with which another command is about the issuer of this one.
 func (a *app) sameFlags(cfg *configs.Config) (flags string) {
-	data, seal, store := cfg.Data, cfg.SealKey, cfg.Store
+	data, seal, given := cfg.Data, cfg.SealKey, a.changed()
 	if a.configPath != "" {
-		given := a.changed()
-		flags, data, seal, store = " --config "+a.configPath, given["data"], given["seal_key"], given["store"]
+		flags, data, seal = " --config "+a.configPath, given["data"], given["seal_key"]
 	}
 	if data != "" && data != configs.Default().Data {
 		flags += " --data " + data
@@ -55,10 +54,16 @@ func (a *app) sameFlags(cfg *configs.Config) (flags string) {
 	if seal != "" {
 		flags += " --seal-key " + seal
 	}
-	if configs.IsPostgres(store) {
-		flags += " --store " + quoted(configs.ShownStore(store))
+	return flags + a.storeFlag()
+}
+
+// storeFlag is --store where it was given so. From the environment it may have a password
+// that the flag must not have.
+func (a *app) storeFlag() string {
+	if store, given := a.changed()["store"]; given {
+		return " --store " + quoted(store)
 	}
-	return flags
+	return ""
 }
 
 // quoted is a word for a shell, which reads & and ? of a URL otherwise.

@@ -17,8 +17,8 @@ import (
 
 func keysCommand(a *app) *cobra.Command {
 	return group("keys", "List, export, rotate and revoke the signing keys; see who has them",
-		keysListCommand(a), keysShowCommand(a), keysConsumersCommand(a), keysExportCommand(a), keysRotateCommand(a), keysRevokeCommand(a),
-		keysImportCommand(a), keysResealCommand(a), keysResumeCommand(a))
+		keysListCommand(a), keysShowCommand(a), keysConsumersCommand(a), keysExportCommand(a), toReplicas(a, keysRotateCommand(a)), toReplicas(a, keysRevokeCommand(a)),
+		toReplicas(a, keysImportCommand(a)), toReplicas(a, keysResealCommand(a)), toReplicas(a, keysResumeCommand(a)))
 }
 
 func keysListCommand(a *app) *cobra.Command {

@@ -28,6 +28,8 @@ type place struct {
 	name string
 	// config is that of a server on it.
 	config *configs.Config
+	// configured: it is what the configuration has.
+	configured bool
 }
 
 // source is a database that is read.
@@ -53,7 +55,7 @@ func placeOf(cfg *configs.Config, flag, text string) (*place, error) {
 	dir, bolt := strings.CutPrefix(text, boltPrefix)
 	switch {
 	case text == "config" && cfg.Postgres():
-		return &place{flag, configs.ShownStore(cfg.Store), cfg}, nil
+		return &place{flag, configs.ShownStore(cfg.Store), cfg, true}, nil
 	case text == "config":
 		return boltPlace(cfg, flag, cfg.Data)
 	case bolt && dir != "":
@@ -69,7 +71,7 @@ func placeOf(cfg *configs.Config, flag, text string) (*place, error) {
 	}
 	there := *cfg
 	there.Store = text
-	return &place{flag, text, &there}, nil
+	return &place{flag, text, &there, false}, nil
 }
 
 // boltPlace names the directory so that it is the same one from everywhere.
@@ -78,7 +80,7 @@ func boltPlace(cfg *configs.Config, flag, dir string) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &place{flag, boltPrefix + whole, configOf(cfg, dir)}, nil
+	return &place{flag: flag, name: boltPrefix + whole, config: configOf(cfg, dir)}, nil
 }
 
 // boltSource is a file that nobody else has open: its lock says so.
@@ -149,8 +151,11 @@ func (p *place) flags(from *place) (flags string) {
 	if data != configs.Default().Data {
 		flags = " --data " + data
 	}
-	if p.config.Postgres() {
+	switch {
+	case p.config.Postgres() && !p.configured:
 		flags += " --store " + quoted(p.name)
+	case !p.config.Postgres() && from.configured && from.config.Postgres():
+		flags += " --store bolt"
 	}
 	return flags
 }

@@ -15,6 +15,9 @@ import (
 // linesEvery is how often a migration says how far it is where nobody looks at a bar.
 const linesEvery = 10 * time.Second
 
+// worthABar is how many records take a while.
+const worthABar = 1000
+
 // migrationProgress shows how far a migration is: a bar on a terminal, lines elsewhere.
 type migrationProgress struct {
 	w      io.Writer
@@ -39,7 +42,9 @@ func (p *migrationProgress) tell(kind transfer.Kind, checking bool, done, all in
 		step = fmt.Sprintf("reading %s back", kind)
 	}
 	if p.screen != nil {
-		p.draw(step, done, all)
+		if all >= worthABar {
+			p.draw(step, done, all)
+		}
 		return
 	}
 	if step != p.step {
@@ -55,10 +60,10 @@ func (p *migrationProgress) draw(step string, done, all int) {
 	if step != p.step {
 		p.end()
 		p.step = step
-		p.bar = progressbar.NewOptions64(int64(max(1, all)), progressbar.OptionSetWriter(p.screen), progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(), progressbar.OptionSetDescription(step), progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(true))
+		p.bar = progressbar.NewOptions64(int64(all), progressbar.OptionSetWriter(p.screen), progressbar.OptionShowCount(),
+			progressbar.OptionSetDescription(step), progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(true))
 	}
-	_ = p.bar.Set64(int64(min(done, max(1, all)))) // it only shows
+	_ = p.bar.Set64(int64(min(done, all))) // it only shows
 }
 
 // end clears the bar.

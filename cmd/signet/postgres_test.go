@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"signet/internal/pgtest"
+	"signet/internal/throttle"
 	"signet/keystore"
 )
 
@@ -131,6 +132,7 @@ func TestReplicas(t *testing.T) {
 		t.Fatalf("refresh at the other: %v", err)
 	}
 	rotateAtOne(t, a, b)
+	guessed(t, a, b)
 	measured(t, a)
 	if out := b.must(t, "", "users", "disable", "kyoko"); !strings.Contains(out, "disabled kyoko; 1 session ended") {
 		t.Errorf("users disable: %s", out)
@@ -167,6 +169,30 @@ func rotateAtOne(t *testing.T, a, b *replica) {
 	t.Logf("the other published the new keys after %s", time.Since(began).Round(10*time.Millisecond))
 }
 
+// guessed: failed logins at one make a guesser wait at the other, within less tries than
+// either leaves free by itself.
+func guessed(t *testing.T, a, b *replica) {
+	t.Helper()
+	for i := 0; ; i++ {
+		status, body, _ := tryLogin(t, a.base, "nobody", "wrong password", "")
+		if status == http.StatusTooManyRequests {
+			break
+		}
+		if i > 10 {
+			t.Fatalf("guesses at one: %d %s", status, body)
+		}
+	}
+	tick := time.NewTicker(throttle.Interval)
+	defer tick.Stop()
+	for range 4 {
+		<-tick.C
+		if status, _, _ := tryLogin(t, b.base, "nobody", "wrong password", ""); status == http.StatusTooManyRequests {
+			return
+		}
+	}
+	t.Error("the other does not know of the guesses")
+}
+
 // measured: what /metrics says of connections.
 func measured(t *testing.T, r *replica) {
 	t.Helper()
@@ -201,8 +227,8 @@ func doctorOfReplica(t *testing.T, r *replica) {
 func withoutServer(t *testing.T, down, up *replica) {
 	t.Helper()
 	down.kill()
-	_, errs, err := down.signet(t, "", "keys", "rotate", "--dry-run")
-	if err != nil || strings.Contains(errs, "within") {
+	_, errs, err := down.signet(t, "", "keys", "rotate", "--now", "--dry-run")
+	if err != nil || strings.Contains(errs, "follow") {
 		t.Errorf("a plan beside running replicas: %v %s", err, errs)
 	}
 	out, errs, err := down.signet(t, "", "keys", "revoke", up.kids(t)[0])
@@ -243,7 +269,7 @@ func TestReplicaWithAnotherSealingKey(t *testing.T) {
 	if err := keystore.CreateSealingKey(filepath.Join(other.dir, "seal.key")); err != nil {
 		t.Fatal(err)
 	}
-	if out := serve(); !strings.Contains(out, "seal.key is not the one that the keys are sealed with") || !strings.Contains(out, hint) {
+	if out := serve(); !strings.Contains(out, "seal.key does not open key") || !strings.Contains(out, hint) {
 		t.Errorf("with another sealing key:\n%s", out)
 	}
 	first.must(t, "", "keys", "list")
@@ -272,10 +298,18 @@ func TestDatabaseThatStops(t *testing.T) {
 	if got := r.kids(t); strings.Join(got, " ") != strings.Join(kids, " ") {
 		t.Errorf("the key set without the database: %v, want %v", got, kids)
 	}
-	if status, body := ask(t, http.MethodGet, r.base+"/readyz", nil); status != http.StatusServiceUnavailable || strings.TrimSpace(body) == "" {
-		t.Errorf("/readyz without the database: %d %s", status, body)
+	err = waitFor(10*time.Second, func() error { // its answer holds for a second
+		status, body := ask(t, http.MethodGet, r.base+"/readyz", nil)
+		if status != http.StatusServiceUnavailable {
+			return fmt.Errorf("/readyz without the database: %d %s", status, body)
+		}
+		t.Log("readyz:", strings.TrimSpace(body))
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
-	cluster.Restart(t)
+	cluster.Resume(t)
 	err = waitFor(20*time.Second, func() error {
 		next, err := refresh(t.Context(), client, r.base, pair["refresh"])
 		if err == nil && next["refresh"] == "" {

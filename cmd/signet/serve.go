@@ -117,15 +117,20 @@ func (a *app) greet(s *server) {
 	if s.cfg.Data != configs.Default().Data {
 		dir = " --data " + s.cfg.Data
 	}
+	dir += a.storeFlag()
 	certificate := ""
 	if s.certificates != nil && !s.certificates.NotAfter().IsZero() {
 		certificate = "  tls    certificate until " + in(s.certificates.NotAfter(), time.Now()) + "\n"
 	}
+	shared := ""
+	if s.cfg.Postgres() {
+		shared = "  store  " + s.domains.store.Path() + "\n"
+	}
 	fmt.Fprintf(a.err, `signet serves %s on %s
 %s  keys   %s/.well-known/jwks.json
-  data   %s
+%s  data   %s
   next   signet users add NAME%s    in another terminal
-`, s.cfg.Issuer, s.address(), certificate, s.clientURL(), s.cfg.Data, dir)
+`, s.cfg.Issuer, s.address(), certificate, s.clientURL(), shared, s.cfg.Data, dir)
 }
 
 func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger {

@@ -222,6 +222,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	group.Go(s.ops.Serve)
 	group.Go(func() error { s.announce(running); return nil })
 	group.Go(func() error { s.domains.watch(running); return nil })
+	group.Go(func() error { s.domains.shareLimits(running, s.log); return nil })
 	if s.certificates != nil {
 		group.Go(func() error { s.certificates.Run(running); return nil })
 	}

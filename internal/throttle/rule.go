@@ -34,16 +34,21 @@ func (r rule) wait(count uint32) time.Duration {
 	return min(time.Second<<min(count-r.free, longest), r.maxWait)
 }
 
+// hold is the wait of a counter, with what it owes.
+func (r rule) hold(c counter) time.Duration {
+	return r.wait(c.count) + time.Duration(c.owed)*r.maxWait
+}
+
 // left is how much of the wait is left.
 func (r rule) left(c counter, now time.Duration) time.Duration {
-	return max(0, c.last+r.wait(c.count)-now)
+	return max(0, c.last+r.hold(c)-now)
 }
 
 // failures is how many are not forgotten: one is for each maxWait that has passed
 // after the wait. Slower than guessing at the longest wait, so resting gains a
 // guesser nothing.
 func (r rule) failures(c counter, now time.Duration) uint32 {
-	quiet := max(0, now-c.last-r.wait(c.count))
+	quiet := max(0, now-c.last-r.hold(c))
 	forgotten := quiet / r.maxWait
 	if forgotten >= time.Duration(c.count) {
 		return 0
@@ -51,7 +56,12 @@ func (r rule) failures(c counter, now time.Duration) uint32 {
 	return c.count - uint32(forgotten)
 }
 
-// add counts one more failure.
+// add counts one more failure. What is owed stays until the wait is over: a try that
+// the counter does not hold may come before.
 func (r rule) add(c counter, key uint64, now time.Duration) counter {
-	return counter{key: key, last: now, count: min(r.failures(c, now)+1, r.ceiling)}
+	after := counter{key: key, last: now, count: min(r.failures(c, now)+1, r.ceiling)}
+	if r.left(c, now) > 0 {
+		after.owed = c.owed
+	}
+	return after
 }

@@ -27,6 +27,7 @@ type counter struct {
 	key   uint64
 	last  time.Duration // when the last was charged, on Limiter.clock
 	count uint32        // 0: the slot is free
+	owed  uint32        // further waits, for tries that other replicas let pass meanwhile
 }
 
 // shard is the part of all tables whose keys it has.

@@ -26,6 +26,26 @@
 //
 // Storage is bounded whatever is sent (table.go). Keys are hashes under a random
 // seed: names are not kept, and nobody can aim at another's slot.
+//
+// Replicas of one issuer count together ([NewShared], [Limiter.Share]): once a second
+// each stores what failed and what was proved at it, and reads what the others stored.
+// There are keys and times in it, the keys hashes under a secret, and never a name or an
+// address. A failure is known at all replicas three seconds later, a proof clears
+// and exempts as late. Until then a replica takes it that each
+// other one let as many tries pass as itself, and refuses more for these seconds. What
+// passed at several at the same instant nevertheless is paid back: the next wait is as
+// many times longer, up to N times MaxWait with N replicas.
+//
+// So they give a guesser 2(N-1) tries more than one, however long he goes on: with
+// the rules above and three replicas 4. Where MaxWait is not longer than the D = 3 s and
+// the time of a try, it is 3(N-1) more for each MaxWait in D. This holds while exchanges
+// are answered within a second, and fewer than 500 tries a second fail at a replica. When
+// exchanges fail for a time, each replica may give its own free tries once; after half a
+// minute each is as if it were alone, and when it is over they tell each other of the last
+// ten minutes. That is also what a replica knows that starts.
+//
+// The price: with more replicas than a rule has free failures, a wrong password is
+// followed by a wait of up to three seconds at the same replica.
 package throttle
 
 import (
@@ -52,6 +72,7 @@ type Limiter struct {
 	start  time.Time
 	rules  atomic.Pointer[[kinds]rule]
 	shards [shards]shard
+	peers  *peers // nil: no other replica is heard
 }
 
 // Outcome is how a try ended.

@@ -40,25 +40,35 @@ type charge struct {
 	raised        bool // not where the count was at its ceiling already
 }
 
-func (l *Limiter) newTry(name string, from netip.Addr) *try {
-	type key struct {
-		kind kind
-		name string
-		net  netip.Addr
+// subject is what a counter counts.
+type subject struct {
+	kind kind
+	name string
+	net  netip.Addr
+}
+
+// key is where the counter of a subject is.
+func (l *Limiter) key(s subject) uint64 {
+	if l.peers != nil {
+		return l.peers.key(s)
 	}
+	return maphash.Comparable(l.seed, s)
+}
+
+func (l *Limiter) newTry(name string, from netip.Addr) *try {
 	net := network(from)
 	t := &try{limiter: l, rules: *l.rules.Load(), named: name != "", placed: net.IsValid()}
-	t.keys[address] = maphash.Comparable(l.seed, key{kind: address, net: net})
+	t.keys[address] = l.key(subject{kind: address, net: net})
 	t.keys[site] = t.keys[address]
 	if t.sited = net.Is6(); t.sited {
-		t.keys[site] = maphash.Comparable(l.seed, key{kind: site, net: prefix(net, siteBits)})
+		t.keys[site] = l.key(subject{kind: site, net: prefix(net, siteBits)})
 	}
 	if !t.named { // one lock is enough
 		t.keys[pair], t.keys[account] = t.keys[address], t.keys[address]
 		return t
 	}
-	t.keys[pair] = maphash.Comparable(l.seed, key{pair, name, net})
-	t.keys[account] = maphash.Comparable(l.seed, key{kind: account, name: name})
+	t.keys[pair] = l.key(subject{pair, name, net})
+	t.keys[account] = l.key(subject{kind: account, name: name})
 	return t
 }
 
@@ -128,7 +138,7 @@ func (t *try) wait(now time.Duration) (wait time.Duration) {
 	for k := range kinds {
 		if c := t.counter(k); c != nil && t.holds(k) {
 			c.last = min(c.last, now) // a clock that went back: the wait begins again
-			wait = max(wait, t.rules[k].left(*c, now))
+			wait = max(wait, t.rules[k].left(*c, now), t.doubt(k, *c, now))
 		}
 	}
 	return wait
@@ -144,6 +154,7 @@ func (t *try) charge(now time.Duration) {
 		*c = rule.add(before, t.keys[k], now)
 		t.charged[k] = charge{before, *c, c.count > rule.failures(before, now)}
 	}
+	t.tellBegin()
 }
 
 // end is the done of Begin. A second call does nothing.
@@ -155,6 +166,7 @@ func (t *try) end(o Outcome) {
 		return
 	}
 	t.ended = true
+	t.tellEnd(o, now)
 	switch o {
 	case Void:
 		t.takeBack(pair, address, account, site)

@@ -14,7 +14,28 @@ func (p *Provider) Sessions(store issuer.Store) issuer.Store {
 	if p == nil {
 		return store
 	}
+	if r, ok := store.(issuer.Refresher); ok {
+		return refresher{sessions{store, p}, r}
+	}
 	return sessions{store, p}
+}
+
+// refresher is sessions over a store that is an issuer.Refresher, as what it wraps.
+type refresher struct {
+	sessions
+	r issuer.Refresher
+}
+
+func (s refresher) SessionWithUser(ctx context.Context, id, subject string) (_ users.User, _ issuer.Session, err error) {
+	ctx, end := s.p.span(ctx, "store SessionWithUser")
+	defer end(&err)
+	return s.r.SessionWithUser(ctx, id, subject)
+}
+
+func (s refresher) AdvanceWithUser(ctx context.Context, id, subject string, step issuer.Step, room int) (_ users.User, _ issuer.Session, _ issuer.Outcome, err error) {
+	ctx, end := s.p.span(ctx, "store AdvanceWithUser")
+	defer end(&err)
+	return s.r.AdvanceWithUser(ctx, id, subject, step, room)
 }
 
 type sessions struct {

@@ -35,6 +35,18 @@ func (s sessionStub) AdvanceSession(context.Context, string, issuer.Step) (issue
 	return issuer.Session{}, 0, s.err
 }
 
+type refresherStub struct {
+	issuer.Store
+	err error
+}
+
+func (s refresherStub) SessionWithUser(context.Context, string, string) (users.User, issuer.Session, error) {
+	return users.User{}, issuer.Session{}, s.err
+}
+func (s refresherStub) AdvanceWithUser(context.Context, string, string, issuer.Step, int) (users.User, issuer.Session, issuer.Outcome, error) {
+	return users.User{}, issuer.Session{}, 0, s.err
+}
+
 type accountStub struct {
 	users.Store
 	err error
@@ -85,6 +97,14 @@ func TestSteps(t *testing.T) {
 		"store EndSession": func(ctx context.Context, p *Provider, err error) error {
 			return p.Sessions(sessionStub{err: err}).EndSession(ctx, "")
 		},
+		"store SessionWithUser": func(ctx context.Context, p *Provider, err error) error {
+			_, _, err = p.Sessions(refresherStub{err: err}).(issuer.Refresher).SessionWithUser(ctx, "", "")
+			return err
+		},
+		"store AdvanceWithUser": func(ctx context.Context, p *Provider, err error) error {
+			_, _, _, err = p.Sessions(refresherStub{err: err}).(issuer.Refresher).AdvanceWithUser(ctx, "", "", issuer.Step{}, 0)
+			return err
+		},
 		"store UserByName": func(ctx context.Context, p *Provider, err error) error {
 			_, err = p.Accounts(accountStub{err: err}).UserByName(ctx, "kyoko")
 			return err
@@ -131,6 +151,14 @@ func TestSteps(t *testing.T) {
 			}
 			checkFailure(t, ended[0], want == errDisk)
 		}
+	}
+}
+
+// TestOptionalStepsStayOptional: a store without a step does not get it by being traced.
+func TestOptionalStepsStayOptional(t *testing.T) {
+	p := &Provider{}
+	if _, ok := p.Sessions(sessionStub{}).(issuer.Refresher); ok {
+		t.Error("a store that is no Refresher is one when it is traced")
 	}
 }
 

@@ -2,7 +2,9 @@ package pgstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 
@@ -65,10 +67,18 @@ type connectError struct{ err error }
 func (e connectError) Error() string { return e.err.Error() }
 func (e connectError) Unwrap() error { return e.err }
 
+// unsent reports whether err says that not a byte of a statement has left. pgx calls more
+// than that safe to retry: a connection that broke while the answer was awaited is to it
+// one that had been closed before.
+func unsent(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "write" && pgconn.SafeToRetry(err)
+}
+
 // lost reports whether the answer to a commit was lost: it was sent, and what came back
 // does not say that it was undone. A server that shuts down may have committed.
 func lost(err error) bool {
-	if err == nil || errors.Is(err, errChanged) || errors.Is(err, ErrStorage) || pgconn.SafeToRetry(err) {
+	if err == nil || errors.Is(err, errChanged) || errors.Is(err, ErrStorage) || unsent(err) {
 		return false
 	}
 	if _, refused := errors.AsType[refusal](err); refused {
@@ -82,8 +92,9 @@ func lost(err error) bool {
 // changed.
 func again(err error) bool {
 	_, uncertain := errors.AsType[unsure](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch c := code(err); {
-	case uncertain, errors.Is(err, errBusy), errors.Is(err, ErrStorage), errors.Is(err, context.DeadlineExceeded):
+	case uncertain, untrusted, errors.Is(err, errBusy), errors.Is(err, ErrStorage), errors.Is(err, context.DeadlineExceeded):
 		return false
 	case c == "":
 		return true // of the connection

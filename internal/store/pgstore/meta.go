@@ -14,6 +14,7 @@ import (
 // Names of values in signet_meta; those of a replica end in its own.
 const (
 	nameDecoys    = "decoys"
+	nameThrottle  = "throttle"
 	nameProbe     = "probe/"
 	nameAuditMark = "audit mark/"
 )
@@ -24,19 +25,24 @@ const putMeta = `INSERT INTO signet_meta (name, value) VALUES ($1, $2) ON CONFLI
 // asked for, and the same for all replicas. Whoever reads it here reads the names of all
 // accounts beside it.
 func (s *Store) DecoyKey(ctx context.Context) ([]byte, error) {
-	if key, err := s.meta(ctx, nameDecoys); err != nil || key != nil {
+	return s.sharedKey(ctx, nameDecoys)
+}
+
+// sharedKey returns the secret with a name, and makes it if there is none.
+func (s *Store) sharedKey(ctx context.Context, name string) ([]byte, error) {
+	if key, err := s.meta(ctx, name); err != nil || key != nil {
 		return key, err
 	}
 	fresh := make([]byte, 32)
 	rand.Read(fresh)
 	err := s.write(ctx, func(ctx context.Context, q querier) error {
-		_, err := q.Exec(ctx, `INSERT INTO signet_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, text(nameDecoys), fresh)
+		_, err := q.Exec(ctx, `INSERT INTO signet_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, text(name), fresh)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.meta(ctx, nameDecoys) // perhaps another replica's
+	return s.meta(ctx, name) // perhaps another replica's
 }
 
 // meta returns a named value, or nil.

@@ -36,6 +36,8 @@ var (
 	_ issuer.Store   = (*Store)(nil)
 	_ oauth.Store    = (*Store)(nil)
 	_ audit.Marks    = (*Store)(nil)
+
+	_ issuer.Refresher = (*Store)(nil)
 )
 
 // Errors a caller branches on, besides those of the domains.
@@ -74,6 +76,8 @@ type Store struct {
 	name string // the URL without its password
 	opts Options
 	log  *slog.Logger
+	// acquireLimit is the constant, except in tests of a pool that is exhausted.
+	acquireLimit time.Duration
 
 	mu     sync.RWMutex // guards closed, and calls.Add against calls.Wait
 	closed bool
@@ -95,11 +99,15 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = opts.Application
 	}
 	warnUnverified(opts.Logger, config.ConnConfig)
+	return open(ctx, config, name, opts)
+}
+
+func open(ctx context.Context, config *pgxpool.Config, name string, opts Options) (*Store, error) {
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, storageError("connect to", name, err)
 	}
-	s := &Store{pool: pool, name: name, opts: opts, log: opts.Logger}
+	s := &Store{pool: pool, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

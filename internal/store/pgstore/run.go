@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -133,7 +134,7 @@ func (s *Store) once(ctx, within context.Context, fn func(ctx context.Context, c
 }
 
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	wait, cancel := context.WithTimeout(ctx, acquireLimit)
+	wait, cancel := context.WithTimeout(ctx, s.acquireLimit)
 	defer cancel()
 	c, err := s.pool.Acquire(wait)
 	switch {
@@ -143,6 +144,9 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		return nil, refuse(ctx.Err())
 	case wait.Err() != nil && s.pool.Stat().AcquiredConns() >= s.pool.Config().MaxConns:
 		return nil, errBusy
+	}
+	if _, refused := errors.AsType[*tls.CertificateVerificationError](err); refused {
+		err = fmt.Errorf("its certificate is not trusted; name the CA that signed it with sslrootcert=FILE in the URL: %w", err)
 	}
 	return nil, connectError{err}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"signet/internal/store/record"
 	"signet/issuer"
@@ -15,11 +16,11 @@ import (
 // sessionColumns are in the order in which sessionRow reads them.
 const sessionColumns = `s.id, s.subject, s.client, s.created, s.ends, s.epoch, s.rotated, s.expires, s.generation, s.jti, s.previous, s.kid`
 
-// sessionRow is a session as it is stored.
+// sessionRow is a session as it is stored, or NULLs where there is none.
 type sessionRow struct {
 	id, subject, client          []byte
-	created, ends, epoch         int64
-	rotated, expires, generation int64
+	created, ends, epoch         zeronull.Int8
+	rotated, expires, generation zeronull.Int8
 	jti, previous, kid           []byte
 }
 
@@ -30,8 +31,8 @@ func (r *sessionRow) into() []any {
 func (r *sessionRow) session() issuer.Session {
 	return issuer.Session{
 		ID: record.UnpackID(r.id), Subject: record.UnpackID(r.subject), Client: string(r.client),
-		Created: record.Instant(r.created), Rotated: record.Instant(r.rotated),
-		Expires: record.Instant(r.expires), Ends: record.Instant(r.ends),
+		Created: record.Instant(int64(r.created)), Rotated: record.Instant(int64(r.rotated)),
+		Expires: record.Instant(int64(r.expires)), Ends: record.Instant(int64(r.ends)),
 		Generation: uint64(r.generation), Epoch: uint64(r.epoch),
 		Current: record.UnpackID(r.jti), Previous: record.UnpackID(r.previous), KID: record.UnpackKID(r.kid),
 	}

@@ -11,12 +11,12 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return openTest(t, pgtest.Start(t).Database(t)) })
+	storetest.Run(t, func(t *testing.T) storetest.Store { return openTest(t, newDatabase(t)) })
 }
 
 func TestContractThroughFaulty(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store {
-		return storetest.NewFaulty(openTest(t, pgtest.Start(t).Database(t)))
+		return storetest.NewFaulty(openTest(t, newDatabase(t)))
 	})
 }
 
@@ -24,15 +24,20 @@ func TestContractThroughFaulty(t *testing.T) {
 // instead of a wait.
 func TestContractWhereAllIsSerializable(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store {
-		return openTest(t, pgtest.Start(t).Database(t)+"&default_transaction_isolation=serializable")
+		return openTest(t, newDatabase(t)+"&default_transaction_isolation=serializable")
 	})
 }
 
 // TestContractWithoutPreparedStatements: as a pooler without them needs it.
 func TestContractWithoutPreparedStatements(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store {
-		return openTest(t, pgtest.Start(t).Database(t)+"&default_query_exec_mode=exec")
+		return openTest(t, newDatabase(t)+"&default_query_exec_mode=exec")
 	})
+}
+
+func newDatabase(t testing.TB) string {
+	t.Helper()
+	return pgtest.Start(t).Database(t)
 }
 
 // openTest opens a store that is closed when the test ends.

@@ -212,3 +212,43 @@ func (f *Faulty) UseAssertion(ctx context.Context, client, jti string, expires t
 func (f *Faulty) SweepAssertions(ctx context.Context, now time.Time, limit int) (int, error) {
 	return query(f, "SweepAssertions", func() (int, error) { return f.store.SweepAssertions(ctx, now, limit) })
 }
+
+// Sessions returns f for an issuer.Issuer: an issuer.Refresher if the store below is one.
+func (f *Faulty) Sessions() issuer.Store {
+	if r, ok := f.store.(issuer.Refresher); ok {
+		return faultyRefresher{f, r}
+	}
+	return f
+}
+
+// faultyRefresher fails where the two steps that it joins would.
+type faultyRefresher struct {
+	*Faulty
+	r issuer.Refresher
+}
+
+func (f faultyRefresher) SessionWithUser(ctx context.Context, id, subject string) (u users.User, s issuer.Session, err error) {
+	err = f.call("UserByID", func() error {
+		return f.call("Session", func() (err error) {
+			u, s, err = f.r.SessionWithUser(ctx, id, subject)
+			return err
+		})
+	})
+	if errors.Is(err, ErrFault) {
+		return users.User{}, issuer.Session{}, err
+	}
+	return u, s, err
+}
+
+func (f faultyRefresher) AdvanceWithUser(ctx context.Context, id, subject string, step issuer.Step, room int) (u users.User, s issuer.Session, outcome issuer.Outcome, err error) {
+	err = f.call("UserByID", func() error {
+		return f.call("AdvanceSession", func() (err error) {
+			u, s, outcome, err = f.r.AdvanceWithUser(ctx, id, subject, step, room)
+			return err
+		})
+	})
+	if errors.Is(err, ErrFault) {
+		return users.User{}, issuer.Session{}, 0, err
+	}
+	return u, s, outcome, err
+}
