@@ -45,7 +45,7 @@ func startProcess(t *testing.T, dir string, rotation control.Rotation, env []str
 		t.Fatal(err)
 	}
 	r := &issuerProcess{addr: addr, dir: dir, rotation: rotation,
-		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
 	r.start = func() *process {
 		cmd := exec.Command(binary, append([]string{"serve", "--data", dir, "--listen", addr, "--issuer", "http://127.0.0.1:1"}, extra...)...)
 		cmd.Env = testEnv(env...)
@@ -69,8 +69,14 @@ func (r *issuerProcess) Await(ctx context.Context) error {
 
 func (r *issuerProcess) signal(s syscall.Signal) error { return syscall.Kill(-r.cmd.Process.Pid, s) }
 
+// patience is how long a client waits for an answer: longer than any takes but that of a
+// replica that stands still.
+const patience = 3 * time.Second
+
 // Do makes the request.
 func (r *issuerProcess) Do(ctx context.Context, in linear.Request) linear.Reply {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	switch in.Kind {
 	case linear.Login:
 		return r.post(ctx, "/api/token/", url.Values{"username": {in.User}, "password": {linearPassword}})
