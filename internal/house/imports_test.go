@@ -134,6 +134,12 @@ var rules = []rule{
 		because: "nobody gets OpenTelemetry with a public package",
 	},
 	{
+		of:      func(path string) bool { return path != "signet/internal/linear" },
+		forbids: oneOf("signet/internal/linear", "github.com/anishathalye/porcupine"),
+		deep:    true,
+		because: "what checks histories is for tests alone",
+	},
+	{
 		of:      below("signet/internal"),
 		forbids: below("signet/cmd"),
 		because: "the program is on top",
