@@ -69,10 +69,10 @@ type Revocation struct {
 type RevokedKey struct {
 	keystore.Takeover
 	SessionsEnded int       `json:"sessions_ended"`
-	// Replicas is there if other processes may go on with the key for a while.
-	Replicas *ReplicaLag `json:"replicas,omitempty"`
 	DryRun        bool      `json:"dry_run"`
 	Now           time.Time `json:"now"`
+	// Replicas is there if other processes may go on with the key for a while.
+	Replicas *ReplicaLag `json:"replicas,omitempty"`
 }
 
 func (o *Operator) listKeys(context.Context, struct{}) (KeyList, error) {

@@ -51,7 +51,7 @@ func (s *site) ready(w http.ResponseWriter, r *http.Request) {
 	if err := s.readiness.check(r.Context(), s.opts.Ready); err != nil {
 		detail := "Not ready: tokens cannot be signed and stored now."
 		if p, ok := errors.AsType[*problem.Problem](err); ok {
-			detail = p.Detail
+			detail, err = p.Detail, p.Cause
 		}
 		s.errors.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Cause: err, Detail: detail, RetryAfter: readyFor})
 		return
