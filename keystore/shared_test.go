@@ -628,3 +628,26 @@ func TestUnknownKidsShareReads(t *testing.T) {
 		t.Errorf("%d reads of the ring for 200 kids in %v, want 4 to %d", got, took, most)
 	}
 }
+
+// Replicas that start at once over an empty database have one ring.
+func TestReplicasBeginTogether(t *testing.T) {
+	sealing, policy := newSealingKey(t), testPolicy("ES256", "EdDSA")
+	f := newFleet(t, sealing, policy, 0)
+	var meet, done sync.WaitGroup
+	meet.Add(3)
+	for range 3 {
+		r := &replica{memStore: f.store, true: f.clock}
+		r.opts = Options{Store: &together{replica: r, meet: &meet}, Sealing: sealing, Policy: &policy, Now: r.wall, Elapsed: r.elapsed, Shared: true, Log: silent}
+		f.replicas = append(f.replicas, r)
+		done.Go(func() { r.open(t) })
+	}
+	done.Wait()
+	if ring := f.store.ring(); ring.Version != 1 || len(ring.Keys) != 2 {
+		t.Fatalf("version %d with %d keys, want 1 with 2", ring.Version, len(ring.Keys))
+	}
+	for _, r := range f.replicas {
+		if _, kid := r.sign(t, ""); kid != f.store.ring().Keys[0].KID {
+			t.Errorf("%s signs", kid)
+		}
+	}
+}
