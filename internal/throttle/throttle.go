@@ -44,8 +44,8 @@
 // minute each is as if it were alone, and when it is over they tell each other of the last
 // ten minutes. That is also what a replica knows that starts.
 //
-// The price: with more replicas than a rule has free failures, a wrong password is
-// followed by a wait of up to three seconds at the same replica.
+// The price: within these three seconds a replica leaves only the Nth part of the free
+// failures free, and one at least. Whoever mistypes faster waits for the rest of them.
 package throttle
 
 import (
