@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"signet/internal/store/record"
 	"signet/internal/store/storetest"
 	"signet/issuer"
 	"signet/issuer/oauth"
@@ -154,17 +153,6 @@ func TestSessionRecordSize(t *testing.T) {
 		t.Errorf("a session takes %d bytes, want less than 200", len(b))
 	}
 	t.Logf("a session takes %d bytes", len(b))
-}
-
-func TestPackID(t *testing.T) {
-	for _, s := range []string{
-		"", "a", "\x00", "\x01", "0123456789abcdef", "0123456789abcdef0123456789abcdef",
-		"0123456789ABCDEF0123456789abcdef", "g123456789abcdef0123456789abcdef", "sixteen bytes at", "\xff\xfe",
-	} {
-		if got := record.UnpackID(record.PackID(s)); got != s {
-			t.Errorf("%q came back as %q", s, got)
-		}
-	}
 }
 
 func TestAssertionIsRememberedAcrossARestart(t *testing.T) {

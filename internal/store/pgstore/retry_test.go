@@ -285,8 +285,21 @@ func waiting(t *testing.T, url string, want int) {
 	conn, err := pgx.Connect(t.Context(), url)
 	must(t, err)
 	defer conn.Close(t.Context())
-	for n := 0; n < want; {
+	within(t, fmt.Sprint(want, " statements that wait for a lock"), func() bool {
+		n := 0
 		must(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n))
+		return n >= want
+	})
+}
+
+// within asks again and again until it is so.
+func within(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !so(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("still no %s", what)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -371,15 +384,15 @@ func TestServerRestarts(t *testing.T) {
 			}
 		})
 	}
+	more := func() {
+		before := len(answered)
+		within(t, "200 more answers", func() bool { return len(answered) >= before+200 })
+	}
 	for range 3 {
-		for before := len(answered); len(answered) < before+200; {
-			time.Sleep(time.Millisecond)
-		}
+		more()
 		cluster.Restart(t)
 	}
-	for before := len(answered); len(answered) < before+200; {
-		time.Sleep(time.Millisecond)
-	}
+	more()
 	close(stop)
 	must(t, group.Wait())
 	close(answered)
@@ -391,5 +404,52 @@ func TestServerRestarts(t *testing.T) {
 	cluster.Stop(t)
 	if err := s.CheckWritable(t.Context()); !errors.Is(err, ErrStorage) {
 		t.Errorf("without a server: got %v, want %v", err, ErrStorage)
+	}
+}
+
+// TestCommitted: each write is told of once, with its error if the database is to blame,
+// and a refusal is none.
+func TestCommitted(t *testing.T) {
+	w := &wire{}
+	type told struct {
+		requests int
+		failed   bool
+	}
+	var heard []told
+	s := w.between(t, newDatabase(t)+"&default_query_exec_mode=exec", Options{Committed: func(took time.Duration, requests int, err error) {
+		if took <= 0 {
+			t.Errorf("a write took %v", took)
+		}
+		heard = append(heard, told{requests, err != nil})
+	}})
+	heard = nil // without the migration
+	must(t, s.CreateSession(t.Context(), testSession(1)))
+	if err := s.CreateSession(t.Context(), testSession(1)); !errors.Is(err, issuer.ErrSessionExists) {
+		t.Error(err)
+	}
+	if _, err := s.Session(t.Context(), testSession(1).ID); err != nil {
+		t.Error(err)
+	}
+	w.cutAt("DELETE", true, 1)
+	if err := s.EndSession(t.Context(), testSession(1).ID); !errors.Is(err, ErrStorage) {
+		t.Error(err)
+	}
+	if want := []told{{1, false}, {1, true}}; fmt.Sprint(heard) != fmt.Sprint(want) {
+		t.Errorf("heard %v, want %v", heard, want)
+	}
+}
+
+// TestPrimaryThatBecameAStandby: a connection to one that takes no writes any more is given
+// up, and the next is found to do.
+func TestPrimaryThatBecameAStandby(t *testing.T) {
+	s := openTest(t, newDatabase(t)+"&pool_max_conns=1")
+	c, err := s.pool.Acquire(t.Context())
+	must(t, err)
+	_, err = c.Exec(t.Context(), `SET default_transaction_read_only = on`)
+	must(t, err)
+	c.Release()
+	must(t, s.CreateSession(t.Context(), testSession(1)))
+	if n := s.pool.Stat().NewConnsCount(); n != 2 {
+		t.Errorf("%d connections were made, want 2", n)
 	}
 }
