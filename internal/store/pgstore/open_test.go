@@ -71,7 +71,7 @@ func TestMigrationWaits(t *testing.T) {
 	defer conn.Close(t.Context())
 	tx, err := conn.Begin(t.Context())
 	must(t, err)
-	_, err = tx.Exec(t.Context(), `UPDATE signet_schema SET version = 1`)
+	_, err = tx.Exec(t.Context(), `UPDATE signet_schema SET version = $1`, schemaVersion)
 	must(t, err)
 	var told bytes.Buffer
 	result := make(chan error, 1)
