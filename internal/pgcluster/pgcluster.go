@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,16 @@ var ErrMissing = errors.New("there is no PostgreSQL here: install the package po
 
 // Dir is the directory of the socket, and of the log in the file "log".
 func (c *Cluster) Dir() string { return c.dir }
+
+// PID is that of the process whose children are all others of the server.
+func (c *Cluster) PID() (int, error) {
+	text, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	return strconv.Atoi(first)
+}
 
 // URL is that of a database of the cluster.
 func (c *Cluster) URL(database string) string {
