@@ -19,13 +19,14 @@ func cpuOf(pid int) (time.Duration, error) {
 		return 0, err
 	}
 	var ticks int64
+	found := false
 	for _, file := range all {
 		// One that has just ended counts among those that its parent has waited for.
 		if s, err := readStat(file); err == nil && (s.pid == pid || s.parent == pid) {
-			ticks += s.ticks
+			ticks, found = ticks+s.ticks, true
 		}
 	}
-	if ticks == 0 {
+	if !found {
 		return 0, fmt.Errorf("the kernel tells nothing of process %d", pid)
 	}
 	return time.Duration(ticks) * tick, nil
