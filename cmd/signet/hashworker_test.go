@@ -196,8 +196,7 @@ func wantPipes(t *testing.T, worker int) {
 }
 
 // TestKilledHashWorker: logins under way are told to try again, and not that the password
-// is wrong; the next ones get in, and do not wait for failures that are none: as many more
-// would be too many (throttle.pair).
+// is wrong; the next ones get in.
 func TestKilledHashWorker(t *testing.T) {
 	p, worker := serveWithWorker(t, slowHashes...)
 	const n = 4
