@@ -54,8 +54,10 @@ type openOptions struct {
 	stored bool
 	// traces follows requests into the domains; nil does not.
 	traces *tracing.Provider
-	// room is for password hashes and durable writes beside requests; may be nil.
+	// room is for durable writes beside requests; may be nil.
 	room *room
+	// hasher computes password hashes; nil does that in this process.
+	hasher users.Hasher
 	// metrics counts commits and hashes; may be nil.
 	metrics *metrics.Metrics
 }
@@ -135,7 +137,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 		return err
 	}
 	if d.users, err = users.New(users.Options{
-		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(), Slots: opts.room.cores(), Beside: opts.room.beside,
+		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(), Slots: opts.room.cores(), Hasher: opts.hasher,
 	}); err != nil {
 		return err
 	}
