@@ -141,6 +141,7 @@ func TestURLs(t *testing.T) {
 		{"postgres://u:" + secret + "@h/db?sslmode=disable", "could be in plain text"},
 		{"postgres://u:" + secret + "@localhost,h/db", "the connection to h could be in plain text"},
 		{"postgres://u:" + secret + "@/db?host=192.0.2.1", "could be in plain text"},
+		{"postgres://u:" + secret + "@localhost/db?target_session_attrs=prefer-standby", "target_session_attrs=prefer-standby leads to a standby"},
 	} {
 		s, err := Open(t.Context(), c.url, Options{Logger: quiet})
 		if !errors.Is(err, ErrURL) || !strings.Contains(fmt.Sprint(err), c.want) || strings.Contains(fmt.Sprint(err), secret) {

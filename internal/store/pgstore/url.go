@@ -1,12 +1,14 @@
 package pgstore
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -55,6 +57,9 @@ func parse(text string) (*pgxpool.Config, string, error) {
 	if err := refusePlain(config.ConnConfig); err != nil {
 		return nil, name, err
 	}
+	if err := keepOffStandbys(config.ConnConfig, u.Query()); err != nil {
+		return nil, name, err
+	}
 	setDefaults(config, u.Query())
 	return config, name, nil
 }
@@ -96,6 +101,19 @@ func setDefaults(config *pgxpool.Config, query url.Values) {
 			config.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+}
+
+// keepOffStandbys has each new connection asked whether it takes writes. A standby would
+// answer reads with what is past: a key that was revoked, a session that was ended.
+func keepOffStandbys(config *pgx.ConnConfig, query url.Values) error {
+	switch asked := cmp.Or(query.Get("target_session_attrs"), os.Getenv("PGTARGETSESSIONATTRS")); asked {
+	case "":
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	case "any", "read-write", "primary":
+	default:
+		return fmt.Errorf("%w: target_session_attrs=%s leads to a standby, which takes no writes: leave it out, or say read-write", ErrURL, asked)
+	}
+	return nil
 }
 
 // way is one way in which a connection may be made.
