@@ -21,13 +21,21 @@ func (p postgres) Connections() metrics.Pool { return metrics.Pool(p.Pool()) }
 // to do anything with.
 var errNoIssuer = errors.New("there is no issuer in the database yet")
 
-// openPostgres opens the database of the configuration, and makes the tables that it lacks.
+// openPostgres opens the database of the configuration. A server makes the tables that it
+// lacks; a command does not: a mistyped URL must not look like an empty issuer.
 func openPostgres(ctx context.Context, opts openOptions) (database, error) {
 	replica, err := opts.config.ReplicaName()
 	if err != nil {
 		return nil, fmt.Errorf("name this replica by its host: %w; or set replica", err)
 	}
-	store, err := pgstore.Open(ctx, opts.config.Store, pgstore.Options{Logger: opts.log, Committed: opts.committed(), Replica: replica})
+	tables := pgstore.MakeTables
+	if opts.stored {
+		tables = pgstore.KeepTables
+	}
+	store, err := pgstore.Open(ctx, opts.config.Store, pgstore.Options{Logger: opts.log, Committed: opts.committed(), Replica: replica, Tables: tables})
+	if errors.Is(err, pgstore.ErrNoTables) {
+		return nil, errNoIssuer
+	}
 	if err != nil {
 		return nil, hintPostgres(err, opts.config)
 	}
@@ -50,6 +58,8 @@ func hintPostgres(err error, cfg *configs.Config) error {
 	switch {
 	case errors.Is(err, pgstore.ErrSchemaNewer), errors.Is(err, pgstore.ErrURL):
 		return err // the sentence says what to do
+	case errors.Is(err, pgstore.ErrSchemaOlder):
+		return hintedError{err, "signet serve  # the newer one brings them up to date; or use the signet that its servers have"}
 	case errors.Is(err, pgstore.ErrStorage):
 		return hintedError{err, "psql " + shown + " -c 'SELECT 1'  # shows whether this machine and user get in; the password is in PGPASSWORD, PGPASSFILE or the URL"}
 	}

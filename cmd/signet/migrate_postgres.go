@@ -51,7 +51,11 @@ func (p *place) openPostgresSource(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, err
 	}
+	opts.Tables = pgstore.KeepTables
 	store, err := pgstore.Open(ctx, p.config.Store, opts)
+	if errors.Is(err, pgstore.ErrNoTables) {
+		return nil, hintedError{fmt.Errorf("there is no issuer in %s", p.name), "name the database that a server has used with --" + p.flag}
+	}
 	if err != nil {
 		return nil, hintPostgres(err, p.config)
 	}

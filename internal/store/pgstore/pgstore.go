@@ -50,6 +50,23 @@ var (
 	ErrURL = errors.New("the database URL cannot be used")
 	// ErrSchemaNewer: the tables belong to a newer Signet. They were not changed.
 	ErrSchemaNewer = errors.New("the database belongs to a newer signet")
+	// ErrSchemaOlder: the tables belong to an older Signet, and KeepTables was asked for.
+	ErrSchemaOlder = errors.New("the database belongs to an older signet")
+	// ErrNoTables: the database has no tables of Signet, and none were to be made.
+	ErrNoTables = errors.New("the database has no tables of signet")
+)
+
+// Tables is what Open may do to the tables.
+type Tables int
+
+// From the most on.
+const (
+	// MakeTables makes them, and brings those of an older Signet up to date.
+	MakeTables Tables = iota
+	// UpgradeTables makes none.
+	UpgradeTables
+	// KeepTables changes none.
+	KeepTables
 )
 
 // Options configure a Store.
@@ -65,6 +82,8 @@ type Options struct {
 	Replica string
 	// Application is what connections are called in the server; empty means signet.
 	Application string
+	// Tables is what may be done to the tables.
+	Tables Tables
 
 	// filling opens a database that is being filled, too; see OpenTarget.
 	filling bool
@@ -84,9 +103,10 @@ type Store struct {
 	calls  sync.WaitGroup
 }
 
-// Open connects to the database with this URL and brings its tables up to date. ErrURL if
-// the URL cannot be used, ErrSchemaNewer if the tables are a newer Signet's, ErrStorage if
-// the database cannot be reached.
+// Open connects to the database with this URL and brings its tables up to date, as far as
+// Options.Tables lets it. ErrURL if the URL cannot be used; ErrSchemaNewer, ErrSchemaOlder
+// or ErrNoTables if the tables are not this Signet's; ErrStorage if the database cannot be
+// reached.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
