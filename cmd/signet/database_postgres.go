@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"signet/configs"
 	"signet/internal/metrics"
@@ -29,17 +30,48 @@ func openPostgres(ctx context.Context, opts openOptions) (database, error) {
 		return nil, fmt.Errorf("name this replica by its host: %w; or set replica", err)
 	}
 	tables := pgstore.MakeTables
-	if opts.stored {
+	switch {
+	case opts.stored:
 		tables = pgstore.KeepTables
+	case begunHere(opts.config):
+		tables = pgstore.UpgradeTables
 	}
 	store, err := pgstore.Open(ctx, opts.config.Store, pgstore.Options{Logger: opts.log, Committed: opts.committed(), Replica: replica, Tables: tables})
 	if errors.Is(err, pgstore.ErrNoTables) {
-		return nil, errNoIssuer
+		return nil, noIssuer(opts)
 	}
 	if err != nil {
 		return nil, hintPostgres(err, opts.config)
 	}
 	return postgres{store}, nil
+}
+
+// begunHere reports whether an issuer has run on this data directory: its sealing key is
+// there, and its audit log is not empty. A sealing key alone may have been put there first.
+func begunHere(cfg *configs.Config) bool {
+	_, key := os.Stat(cfg.SealKeyPath())
+	log, err := os.Stat(cfg.AuditPath())
+	return key == nil && err == nil && log.Size() > 0
+}
+
+// noIssuer refuses a database without an issuer: to a command, and to a server whose issuer
+// is in another one. A new and empty issuer would look like a working one.
+func noIssuer(opts openOptions) error {
+	cfg := opts.config
+	switch {
+	case opts.stored:
+		return errNoIssuer
+	case !begunHere(cfg):
+		return nil
+	}
+	hint := "see that store names the database of that issuer, and that it is whole"
+	if _, err := os.Stat(cfg.DatabasePath()); err == nil {
+		hint += "; signet migrate copies " + cfg.DatabasePath() + " into it"
+	}
+	return hintedError{
+		fmt.Errorf("%w: %s is empty, but the sealing key and the audit log of an issuer are here", errNoIssuer, configs.ShownStore(cfg.Store)),
+		fmt.Sprintf("%s; or, to begin anew with no users, move %s and %s away", hint, cfg.SealKeyPath(), cfg.AuditPath()),
+	}
 }
 
 // hintSealing says where the sealing key is that a replica lacks: each has a copy of the

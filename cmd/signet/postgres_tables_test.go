@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"signet/internal/pgtest"
 	"signet/internal/store/pgstore"
@@ -47,4 +51,55 @@ func TestCommandsMakeNoTables(t *testing.T) {
 	if v := schemaOf(t, url); v != 1 {
 		t.Errorf("the tables have version %d, want 1", v)
 	}
+}
+
+// TestServerOnAWrongDatabase: where an issuer has run, an empty database is not taken for
+// its own, and nothing is made in it. A sealing key alone, or a new directory, begins one.
+func TestServerOnAWrongDatabase(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Start(t)
+	r := replicas(t, cluster.Database(t), 1)[0]
+	r.must(t, replicaPassword+"\n", "users", "add", "kyoko", "--password-stdin")
+	r.terminate(t)
+	right, wrong := r.url, cluster.Database(t)
+	sealing, audit := filepath.Join(r.dir, "seal.key"), filepath.Join(r.dir, "audit.log")
+	refused := func(want string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0")
+		cmd.Env = r.environment()
+		if out, err := cmd.CombinedOutput(); err == nil || ctx.Err() != nil || !strings.Contains(string(out), want) {
+			t.Errorf("it starts: %v, want %q\n%s", err, want, out)
+		}
+	}
+	r.url = wrong
+	empty := wrong + " is empty, but the sealing key and the audit log of an issuer are here\n  try: see that store names the database of that issuer"
+	refused(empty)
+	if v := schemaOf(t, wrong); v != 0 {
+		t.Errorf("it made tables of version %d", v)
+	}
+	refused("move " + sealing + " and " + audit + " away")
+
+	other := &replica{dir: filepath.Join(t.TempDir(), "data"), name: "other", url: right}
+	copySealKey(t, r.dir, other.dir)
+	begins(t, other) // a second replica
+	r.url = right
+	begins(t, r)
+	cluster.Exec(t, right, "TRUNCATE signet_ring, signet_users")
+	r.url = right
+	refused(right + " is empty, but the sealing key and the audit log of an issuer are here")
+	if err := os.Remove(audit); err != nil {
+		t.Fatal(err)
+	}
+	r.url = wrong
+	begins(t, r)
+}
+
+// begins starts a server and ends it.
+func begins(t *testing.T, r *replica) {
+	t.Helper()
+	addr := mustAddress(t)
+	r.start(t, addr, "http://"+addr)
+	r.terminate(t)
 }
