@@ -92,7 +92,8 @@ type Options struct {
 // Store is a pool of connections to one database. Its methods may be called concurrently.
 type Store struct {
 	pool *pgxpool.Pool
-	name string // the URL without its password
+	own  *pgxpool.Pool // see openOwn
+	name string        // the URL without its password
 	opts Options
 	log  *slog.Logger
 	// acquireLimit is the constant, except in tests of a pool that is exhausted.
@@ -127,7 +128,12 @@ func open(ctx context.Context, config *pgxpool.Config, name string, opts Options
 	if err != nil {
 		return nil, storageError("connect to", name, err)
 	}
-	s := &Store{pool: pool, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit}
+	own, err := openOwn(ctx, config)
+	if err != nil {
+		pool.Close()
+		return nil, storageError("connect to", name, err)
+	}
+	s := &Store{pool: pool, own: own, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -157,6 +163,7 @@ func (s *Store) Close() error {
 	}
 	s.calls.Wait()
 	s.pool.Close()
+	s.own.Close()
 	return nil
 }
 
