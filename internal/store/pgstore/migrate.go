@@ -97,7 +97,7 @@ func (s *Store) migrateTo(ctx context.Context, version int64) error {
 		return err
 	}
 	done := false
-	err = s.transact(ctx, func(ctx context.Context, q querier) error {
+	err = s.transactLong(ctx, func(ctx context.Context, q querier) error {
 		done = false
 		var stored int64
 		if err := q.QueryRow(ctx, readSchema+` FOR UPDATE`).Scan(&stored); err != nil || stored >= version {

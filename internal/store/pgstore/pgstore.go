@@ -96,8 +96,8 @@ type Store struct {
 	name string        // the URL without its password
 	opts Options
 	log  *slog.Logger
-	// acquireLimit is the constant, except in tests of a pool that is exhausted.
-	acquireLimit time.Duration
+	// acquireLimit and callLimit are the constants, except in tests.
+	acquireLimit, callLimit time.Duration
 
 	mu     sync.RWMutex // guards closed, and calls.Add against calls.Wait
 	closed bool
@@ -133,7 +133,7 @@ func open(ctx context.Context, config *pgxpool.Config, name string, opts Options
 		pool.Close()
 		return nil, storageError("connect to", name, err)
 	}
-	s := &Store{pool: pool, own: own, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit}
+	s := &Store{pool: pool, own: own, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit, callLimit: callLimit}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -70,22 +70,30 @@ func (s *Store) writeOn(ctx context.Context, pool *pgxpool.Pool, fn func(ctx con
 
 // transact runs fn in a transaction, which an error of fn rolls back.
 func (s *Store) transact(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
-	return s.told(func() error {
-		return s.run(ctx, s.pool, "write to", func(ctx context.Context, c *pgxpool.Conn) error {
-			tx, err := c.Begin(ctx)
-			if err != nil {
-				return err
-			}
-			defer tx.Rollback(ctx) // after a commit it does nothing
-			if err := fn(ctx, tx); err != nil {
-				return err
-			}
-			if err = tx.Commit(ctx); lost(err) {
-				return unsure{err}
-			}
+	return s.told(func() error { return s.run(ctx, s.pool, "write to", inTransaction(fn)) })
+}
+
+// transactLong is transact for what may take minutes: no limit holds but those that fn sets
+// in the server, and the end of ctx cuts it off.
+func (s *Store) transactLong(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
+	return s.told(func() error { return s.runWithin(ctx, ctx, s.pool, "write to", inTransaction(fn)) })
+}
+
+func inTransaction(fn func(ctx context.Context, q querier) error) func(ctx context.Context, c *pgxpool.Conn) error {
+	return func(ctx context.Context, c *pgxpool.Conn) error {
+		tx, err := c.Begin(ctx)
+		if err != nil {
 			return err
-		})
-	})
+		}
+		defer tx.Rollback(ctx) // after a commit it does nothing
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		if err = tx.Commit(ctx); lost(err) {
+			return unsure{err}
+		}
+		return err
+	}
 }
 
 // told tells of a write that was made, or that the database failed to make.
@@ -102,12 +110,17 @@ func (s *Store) told(write func() error) error {
 // has begun does not end with ctx, only with its deadline: to cut it off would leave its
 // result unknown, and cost the connection, at the will of any client that hangs up.
 func (s *Store) run(ctx context.Context, pool *pgxpool.Pool, what string, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
+	within, cancel := detach(ctx, s.callLimit)
+	defer cancel()
+	return s.runWithin(ctx, within, pool, what, fn)
+}
+
+// runWithin is run where what has begun ends with within.
+func (s *Store) runWithin(ctx, within context.Context, pool *pgxpool.Pool, what string, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
 	if !s.enter() {
 		return ErrClosed
 	}
 	defer s.calls.Done()
-	within, cancel := detach(ctx)
-	defer cancel()
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -162,9 +175,9 @@ func (s *Store) acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn,
 	return nil, connectError{err}
 }
 
-// detach is ctx without its cancellation, but with its deadline or callLimit.
-func detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := time.Now().Add(callLimit)
+// detach is ctx without its cancellation, but with its deadline, which most bounds.
+func detach(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	limit := time.Now().Add(most)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(limit) {
 		limit = deadline
 	}
