@@ -82,3 +82,14 @@ func (p *place) openPostgresTarget(ctx context.Context, from string, anew bool) 
 	}
 	return store, nil
 }
+
+// warnOfDatabase prints what is unsafe in the way a database is reached or keeps what it is told.
+func (a *app) warnOfDatabase(database any) {
+	unsafe, ok := database.(interface{ Warnings() []string })
+	if !ok {
+		return
+	}
+	for _, warning := range unsafe.Warnings() {
+		fmt.Fprintf(a.err, "warning: %s\n", warning)
+	}
+}

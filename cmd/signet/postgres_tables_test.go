@@ -103,3 +103,20 @@ func begins(t *testing.T, r *replica) {
 	r.start(t, addr, "http://"+addr)
 	r.terminate(t)
 }
+
+// TestDatabaseThatAnswersTooEarly: serve, doctor and migrate each say so.
+func TestDatabaseThatAnswersTooEarly(t *testing.T) {
+	t.Parallel()
+	const early = "synchronous_commit=off: a crash of it undoes what was answered"
+	r := replicas(t, pgtest.Start(t).Database(t)+"&synchronous_commit=off", 1)[0]
+	r.waitLog(t, early)
+	out, _, _ := r.signet(t, "", "doctor")
+	if !strings.Contains(out, "warn     database") || !strings.Contains(out, early) {
+		t.Errorf("doctor does not say %q:\n%s", early, out)
+	}
+	r.terminate(t)
+	_, errs, err := r.signet(t, "", "migrate", "--from", "config", "--to", "bolt:"+filepath.Join(t.TempDir(), "x"))
+	if err != nil || !strings.Contains(errs, "warning: the database has "+early) {
+		t.Errorf("migrate: %v, want a warning of %q:\n%s", err, early, errs)
+	}
+}

@@ -98,6 +98,7 @@ type Store struct {
 	log  *slog.Logger
 	// acquireLimit and callLimit are the constants, except in tests.
 	acquireLimit, callLimit time.Duration
+	warnings                []string // see Warnings
 
 	mu     sync.RWMutex // guards closed, and calls.Add against calls.Wait
 	closed bool
@@ -119,7 +120,6 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if opts.Application != "" {
 		config.ConnConfig.RuntimeParams["application_name"] = opts.Application
 	}
-	warnUnverified(opts.Logger, config.ConnConfig)
 	return open(ctx, config, name, opts)
 }
 
@@ -140,8 +140,12 @@ func open(ctx context.Context, config *pgxpool.Config, name string, opts Options
 	return s, nil
 }
 
-// prepare brings the tables up to date, and refuses what a migration has not finished.
+// prepare warns, brings the tables up to date, and refuses what a migration has not
+// finished.
 func (s *Store) prepare(ctx context.Context) error {
+	if err := s.warn(ctx); err != nil {
+		return err
+	}
 	if err := s.migrate(ctx); err != nil || s.opts.filling {
 		return err
 	}

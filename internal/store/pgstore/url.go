@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -140,16 +139,6 @@ func refusePlain(config *pgx.ConnConfig) error {
 		}
 	}
 	return nil
-}
-
-// warnUnverified says that TLS without a verified name keeps out listeners alone.
-func warnUnverified(log *slog.Logger, config *pgx.ConnConfig) {
-	for _, w := range ways(config) {
-		if w.tls != nil && w.tls.InsecureSkipVerify && w.tls.VerifyPeerCertificate == nil && w.tls.VerifyConnection == nil {
-			log.Warn("the certificate of the database is not verified: add sslmode=verify-full and sslrootcert=FILE to its URL", "host", w.host)
-			return
-		}
-	}
 }
 
 // local reports whether host is this machine.
