@@ -108,8 +108,10 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
-	if opts.stored && ring.Version == 0 && cfg.Postgres() {
-		return errNoIssuer
+	if ring.Version == 0 && cfg.Postgres() {
+		if err := noIssuer(opts); err != nil {
+			return err
+		}
 	}
 	vault, token, err := openVault(cfg)
 	if err != nil {

@@ -107,11 +107,13 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	a.warnOfDatabase(source)
 	target, err := to.openTarget(ctx, from.name, anew)
 	if err != nil {
 		return nil, hintMigration(err, from, to)
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	a.warnOfDatabase(target)
 	if err := recordMigration(ctx, from, to, source, target); err != nil {
 		return nil, err
 	}

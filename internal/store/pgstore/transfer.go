@@ -97,7 +97,7 @@ func (t *Target) beginEmpty(ctx context.Context) error {
 
 // empty forgets what was filled in.
 func (t *Target) empty(ctx context.Context) error {
-	return t.transact(ctx, func(ctx context.Context, q querier) error {
+	return t.transactLong(ctx, func(ctx context.Context, q querier) error {
 		if _, err := q.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ const fillTimeout = `SET LOCAL statement_timeout = '60s'`
 
 // Put implements transfer.Target.
 func (t *Target) Put(ctx context.Context, page transfer.Page, at transfer.Place) error {
-	return t.transact(ctx, func(ctx context.Context, q querier) error {
+	return t.transactLong(ctx, func(ctx context.Context, q querier) error {
 		if _, err := q.Exec(ctx, fillTimeout); err != nil {
 			return err
 		}

@@ -1,12 +1,13 @@
 package pgstore
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -55,6 +56,9 @@ func parse(text string) (*pgxpool.Config, string, error) {
 	if err := refusePlain(config.ConnConfig); err != nil {
 		return nil, name, err
 	}
+	if err := keepOffStandbys(config.ConnConfig, u.Query()); err != nil {
+		return nil, name, err
+	}
 	setDefaults(config, u.Query())
 	return config, name, nil
 }
@@ -98,6 +102,19 @@ func setDefaults(config *pgxpool.Config, query url.Values) {
 	}
 }
 
+// keepOffStandbys has each new connection asked whether it takes writes. A standby would
+// answer reads with what is past: a key that was revoked, a session that was ended.
+func keepOffStandbys(config *pgx.ConnConfig, query url.Values) error {
+	switch asked := cmp.Or(query.Get("target_session_attrs"), os.Getenv("PGTARGETSESSIONATTRS")); asked {
+	case "":
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	case "any", "read-write", "primary":
+	default:
+		return fmt.Errorf("%w: target_session_attrs=%s leads to a standby, which takes no writes: leave it out, or say read-write", ErrURL, asked)
+	}
+	return nil
+}
+
 // way is one way in which a connection may be made.
 type way struct {
 	host string
@@ -122,16 +139,6 @@ func refusePlain(config *pgx.ConnConfig) error {
 		}
 	}
 	return nil
-}
-
-// warnUnverified says that TLS without a verified name keeps out listeners alone.
-func warnUnverified(log *slog.Logger, config *pgx.ConnConfig) {
-	for _, w := range ways(config) {
-		if w.tls != nil && w.tls.InsecureSkipVerify && w.tls.VerifyPeerCertificate == nil && w.tls.VerifyConnection == nil {
-			log.Warn("the certificate of the database is not verified: add sslmode=verify-full and sslrootcert=FILE to its URL", "host", w.host)
-			return
-		}
-	}
 }
 
 // local reports whether host is this machine.
