@@ -31,3 +31,25 @@ func TestPublishAheadOfReplicas(t *testing.T) {
 		}
 	}
 }
+
+func TestReuseWindowOverPostgreSQL(t *testing.T) {
+	for _, tt := range []struct {
+		store  string
+		rotate bool
+		window time.Duration
+		want   string
+	}{
+		{"bolt", true, 0, ""},
+		{"postgres://db/signet", true, 10 * time.Second, ""},
+		{"postgres://db/signet", true, 9 * time.Second, "refresh.reuse_window: with 9s, a refresh that PostgreSQL is slow to make, up to 5s, and that is tried again ends the session; 10s or more does not"},
+		{"postgresql://db/signet", true, 0, "refresh.reuse_window: with 0s, "},
+		{"postgres://db/signet", false, 0, "refresh.rotate: "},
+	} {
+		c := Default()
+		c.Store, c.Refresh.Rotate, c.Refresh.ReuseWindow = tt.store, tt.rotate, tt.window
+		got := c.Warnings()
+		if tt.want == "" && len(got) != 0 || tt.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], tt.want)) {
+			t.Errorf("%s, rotate %v, %v: %q, want %q", tt.store, tt.rotate, tt.window, got, tt.want)
+		}
+	}
+}
