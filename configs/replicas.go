@@ -19,6 +19,18 @@ func (c *Config) checkPublishedEverywhere(r *report) {
 		formatDuration(k.PublishAhead), formatDuration(k.JWKSMaxAge), formatDuration(ReplicaPoll), formatDuration(k.JWKSMaxAge+ReplicaPoll))
 }
 
+// leastLeeway bears what clocksApart allows, and some network.
+const leastLeeway = 5 * time.Second
+
+// checkLeewayOfReplicas: a token is checked by another clock than the one that wrote its nbf.
+func (c *Config) checkLeewayOfReplicas(r *report) {
+	if !c.Postgres() || c.Tokens.Leeway < 0 || c.Tokens.Leeway >= leastLeeway {
+		return
+	}
+	r.bothf("tokens.leeway", "store", "%s is too short for replicas, whose clocks may be %s apart: one would refuse what another has just issued; make it at least %s",
+		formatDuration(c.Tokens.Leeway), formatDuration(clocksApart), formatDuration(leastLeeway))
+}
+
 // RefreshLimit is how long a refresh over PostgreSQL may take: issuer.RefreshLimit.
 const RefreshLimit = 5 * time.Second
 

@@ -53,3 +53,29 @@ func TestReuseWindowOverPostgreSQL(t *testing.T) {
 		}
 	}
 }
+
+func TestLeewayOfReplicas(t *testing.T) {
+	for _, tt := range []struct {
+		store  string
+		leeway time.Duration
+		want   string
+	}{
+		{"bolt", 0, ""},
+		{"postgres://db/signet", 5 * time.Second, ""},
+		{"postgres://db/signet", 4 * time.Second, "4s is too short for replicas, whose clocks may be 2s apart: one would refuse what another has just issued; make it at least 5s"},
+		{"postgresql://db/signet", 0, "0s is too short for replicas"},
+		{"postgres://db/signet", -time.Second, "-1s is outside its limits"},
+	} {
+		c := Default()
+		c.Store, c.Tokens.Leeway = tt.store, tt.leeway
+		var got []string
+		for _, f := range c.Check() {
+			if f.Key == "tokens.leeway" {
+				got = append(got, f.Problem)
+			}
+		}
+		if tt.want == "" && len(got) != 0 || tt.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], tt.want)) {
+			t.Errorf("%s, %v: %q, want %q", tt.store, tt.leeway, got, tt.want)
+		}
+	}
+}
