@@ -35,7 +35,8 @@ data directory; the URL of a PostgreSQL database; or config, what the configurat
 has in store.
 
 Stop every server on the source first, and start none on it afterwards. No server
-opens the target before every record in it has been read back and compared. A copy
+opens the target before every record in it has been read back, and the source once
+more, and compared. A copy
 that was interrupted goes on where it ended: give the same command again. The source
 is left as it is.
 
@@ -107,6 +108,9 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if err := refuseNothing(ctx, from, source); err != nil {
+		return nil, err
+	}
 	a.warnOfDatabase(source)
 	target, err := to.openTarget(ctx, from.name, anew)
 	if err != nil {

@@ -244,3 +244,20 @@ func (r *replica) halfFilled(t *testing.T) error {
 	}
 	return nil
 }
+
+// TestMigrationRefusesASourceOfNobody: another database than was meant copies nothing, and
+// makes nothing.
+func TestMigrationRefusesASourceOfNobody(t *testing.T) {
+	t.Parallel()
+	into := filepath.Join(t.TempDir(), "new")
+	for from, url := range map[string]string{"config": pgtest.Start(t).Database(t), "bolt:" + filled(t, 0): "bolt"} {
+		r := &replica{dir: t.TempDir(), name: "one", url: url}
+		_, errs, err := r.signet(t, "", "migrate", "--from", from, "--to", "bolt:"+into)
+		if err == nil || !strings.Contains(errs, "signet: migrate: there is no issuer in ") || !strings.Contains(errs, ": it holds no keys and no accounts\n  try: name the database") {
+			t.Errorf("from %s: %v\n%s", from, err, errs)
+		}
+		if _, err := os.Stat(into); !errors.Is(err, fs.ErrNotExist) {
+			t.Error("it made the target")
+		}
+	}
+}

@@ -195,8 +195,8 @@ func TestPasswordIsNowhere(t *testing.T) {
 	if !errors.Is(err, ErrStorage) || !strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error()+told.String(), secret) {
 		t.Errorf("got %v and the log %q", err, told.String())
 	}
-	_, shown, err := parse("postgres://u:" + secret + "@localhost/db?application_name=x&password=" + secret + "&sslpassword=" + secret)
-	if err != nil || shown != "postgres://u@localhost/db?application_name=x" {
+	_, shown, err := parse("postgres://u:" + secret + "@localhost/db?connect_timeout=7&password=" + secret + "&sslpassword=" + secret)
+	if err != nil || shown != "postgres://u@localhost/db?connect_timeout=7" {
 		t.Errorf("got %v, and the URL %s", err, shown)
 	}
 	url := strings.Replace(newDatabase(t), "signet@", "signet:"+secret+"@", 1)

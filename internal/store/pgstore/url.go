@@ -25,11 +25,14 @@ const (
 // sessionSettings bound what a statement may wait for in the server, so that one that
 // hangs gives its connection back.
 var sessionSettings = map[string]string{
-	"application_name":                    "signet",
 	"statement_timeout":                   "5s",
 	"lock_timeout":                        "3s",
 	"idle_in_transaction_session_timeout": "10s",
 }
+
+// application is what connections are called: by it a migration sees that its source is in
+// use, so that neither the URL nor PGAPPNAME can call them otherwise.
+const application = "signet"
 
 // example is shown where a URL cannot be used.
 const example = "postgres://user@host:5432/name?sslmode=verify-full&sslrootcert=ca.pem"
@@ -58,6 +61,9 @@ func parse(text string) (*pgxpool.Config, string, error) {
 	}
 	if err := keepOffStandbys(config.ConnConfig, u.Query()); err != nil {
 		return nil, name, err
+	}
+	if named := u.Query().Get("application_name"); named != "" && named != application {
+		return nil, name, fmt.Errorf("%w: remove application_name from it: connections are called %s, by which signet migrate sees that the database is in use", ErrURL, application)
 	}
 	setDefaults(config, u.Query())
 	return config, name, nil
@@ -95,6 +101,7 @@ func setDefaults(config *pgxpool.Config, query url.Values) {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	config.PingTimeout = connectTimeout
+	config.ConnConfig.RuntimeParams["application_name"] = application
 	for name, value := range sessionSettings {
 		if _, set := config.ConnConfig.RuntimeParams[name]; !set {
 			config.ConnConfig.RuntimeParams[name] = value
