@@ -25,7 +25,7 @@ func TestOthersCannotHide(t *testing.T) {
 		t.Errorf("there is nobody else, and %q are found", found)
 	}
 	t.Setenv("PGAPPNAME", "hidden")
-	openTest(t, url+"&application_name=signet")
+	openTest(t, url)
 	if diff := cmp.Diff([]string{"this host"}, others()); diff != "" {
 		t.Errorf("others (-want +got):\n%s", diff)
 	}

@@ -300,6 +300,9 @@ func (t *Target) putSingle(ctx context.Context, q querier, one *transfer.Single)
 	if err == nil && one.AuditMark != (audit.Mark{}) {
 		_, err = q.Exec(ctx, putMeta, text(nameAuditMark+t.opts.Replica), mark)
 	}
+	if err == nil {
+		err = putOtherMarks(ctx, q, one.OtherMarks)
+	}
 	return err
 }
 
@@ -383,6 +386,9 @@ func (s *Store) single(ctx context.Context) (*transfer.Single, error) {
 		return nil, err
 	}
 	if one.AuditMark, err = s.AuditMark(ctx); err != nil {
+		return nil, err
+	}
+	if one.OtherMarks, err = s.OtherMarks(ctx); err != nil {
 		return nil, err
 	}
 	one.HashKinds, err = s.HashKinds(ctx)

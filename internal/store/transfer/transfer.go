@@ -62,8 +62,17 @@ type Single struct {
 	Ring      keystore.Ring
 	DecoyKey  []byte
 	AuditMark audit.Mark
+	// OtherMarks are those of other replicas, in the order of their names. A store for one
+	// process has none, and takes none.
+	OtherMarks []ReplicaMark
 	// HashKinds are counts that a target makes by itself of the users.
 	HashKinds map[string]int
+}
+
+// ReplicaMark is the mark of a replica's audit log.
+type ReplicaMark struct {
+	Replica string
+	Mark    audit.Mark
 }
 
 // Reader reads a store that nobody changes meanwhile.
