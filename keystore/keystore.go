@@ -16,7 +16,7 @@
 // in ring.go, change.go and maintain.go, which know no clock and no storage. clock.go
 // says which instant it is for the keys when the clock leaps, authentic.go that a stored
 // ring is signet's own, private.go what may be imported, reseal.go how the sealing key
-// changes, vault.go how private halves live outside of the process, shared.go how several
+// changes, fence.go when a write that failed is no more, vault.go how private halves live outside of the process, shared.go how several
 // processes go by one ring.
 //
 // The package refuses to make keys where sealed ones cannot be opened, to keep a
@@ -359,7 +359,7 @@ func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(
 			m.sealing = sealing
 			return m.keepMade(m.adoptAs(ring, known{at: c.now, elapsed: c.elapsed}))
 		case !errors.Is(err, ErrConflict):
-			return errors.Join(fmt.Errorf("store the keys: %w", err), m.keepMade(m.reload(ctx, sealing)))
+			return errors.Join(fmt.Errorf("store the keys: %w", err), m.keepMade(m.reload(ctx, stored, sealing)))
 		}
 	}
 	return ErrConflict
@@ -387,12 +387,21 @@ func (m *Manager) alter(ring Ring, alter func(*change) error, make keyMaker) (*c
 	}
 }
 
-// reload adopts what is stored: a write that was reported as failed may have
-// been made all the same, and signing must go by what a restart would find. That
-// the caller has given up is one way for a write to fail, so it does not count.
-func (m *Manager) reload(ctx context.Context, tried *SealingKey) error {
+// reload adopts what is stored: a write in the place of before that was reported as
+// failed may have been made all the same, and signing must go by what a restart would
+// find. That the caller has given up is one way for a write to fail, so it does not
+// count. Every error wraps errUnsettled.
+func (m *Manager) reload(ctx context.Context, before Ring, tried *SealingKey) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errUnsettled, err)
+		}
+	}()
 	ctx, cancel := patient(ctx)
 	defer cancel()
+	if err := m.settle(ctx, before, tried); err != nil {
+		return err
+	}
 	ring, err := m.store.LoadRing(ctx)
 	if err != nil {
 		return fmt.Errorf("load the keys again: %w", err)

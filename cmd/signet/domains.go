@@ -114,7 +114,9 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 		return err
 	}
 	d.token = token
-	sealing, err := keystore.SettleSealingKey(cfg.SealKeyPath(), ring, len(ring.Keys) == 0 && !opts.stored, log)
+	sealing, err := keystore.SettleSealingKey(ctx, keystore.Settling{
+		Store: d.store, Path: cfg.SealKeyPath(), Own: !opts.stored || !cfg.Postgres(), Fresh: !opts.stored, Log: log,
+	})
 	if err != nil {
 		return hintSealing(err, cfg)
 	}
