@@ -16,8 +16,8 @@
 // in ring.go, change.go and maintain.go, which know no clock and no storage. clock.go
 // says which instant it is for the keys when the clock leaps, authentic.go that a stored
 // ring is signet's own, private.go what may be imported, reseal.go how the sealing key
-// changes, fence.go when a write that failed is no more, vault.go how private halves live outside of the process, shared.go how several
-// processes go by one ring.
+// changes, fence.go when a write that failed is no more, vault.go how private halves live
+// outside of the process, shared.go how several processes go by one ring.
 //
 // The package refuses to make keys where sealed ones cannot be opened, to keep a
 // private half past its signing time, to use one key with two algorithms, and to take a

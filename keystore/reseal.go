@@ -33,20 +33,21 @@ type Resealed struct {
 // with it, and puts it in the place of the old one, which opens the database no more.
 // With dryRun it says what would be done, and changes nothing.
 func (m *Manager) Reseal(ctx context.Context, dryRun bool) (Resealed, error) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if err := m.checkSealingKey(); err != nil {
+	path, unlock, err := m.lockFile(ctx)
+	if err != nil {
 		return Resealed{}, err
 	}
+	defer unlock()
+	m.changing.Lock()
+	defer m.changing.Unlock()
 	// What is stored is sealed with the key in memory: a new one that is found beside it
 	// opens nothing.
 	stored, err := m.load(ctx)
 	if err != nil {
 		return Resealed{}, err
 	}
-	path, err := filepath.EvalSymlinks(m.sealing.from)
-	if err != nil {
-		return Resealed{}, fmt.Errorf("%w: %w", ErrSealingKey, err)
+	if err := errors.Join(m.finishOwn(path), m.checkSealingKey()); err != nil {
+		return Resealed{}, err
 	}
 	out := Resealed{Path: m.sealing.from}
 	for _, k := range m.state.Load().ring.Keys {
@@ -66,6 +67,33 @@ func (m *Manager) Reseal(ctx context.Context, dryRun bool) (Resealed, error) {
 	}
 	m.log.Info("the private keys are sealed with a new sealing key", "file", m.sealing.from, "keys", out.Keys)
 	return out, finishReseal(path)
+}
+
+// lockFile locks the file of the sealing key, and returns it without links.
+func (m *Manager) lockFile(ctx context.Context) (path string, unlock func(), err error) {
+	m.changing.Lock()
+	path = resolved(m.sealing.from)
+	m.changing.Unlock() // who waits for the file keeps no change waiting
+	unlock, err = lockSealingKey(ctx, path)
+	return path, unlock, err
+}
+
+// finishOwn puts the key in memory in its place, if a change left it beside the old one.
+// The file is locked.
+func (m *Manager) finishOwn(path string) error {
+	next, err := ReadSealingKey(nextSealingKey(path))
+	if err != nil || next.ID() != m.sealing.ID() {
+		return nil
+	}
+	return finishReseal(path)
+}
+
+// resolved is path without links; that of a missing file is the path itself.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }
 
 // makeNext makes the new key beside the old one, in the place of one that a change
@@ -179,13 +207,24 @@ type Settling struct {
 // SettleSealingKey opens the sealing key for the stored ring, as OpenSealingKey does, after
 // it has finished or undone a change of the sealing key that a crash interrupted.
 func SettleSealingKey(ctx context.Context, s Settling) (*SealingKey, error) {
+	real := resolved(s.Path)
+	unlock, err := lockSealingKey(ctx, real)
+	switch {
+	case errors.Is(err, errSealLocked), ctx.Err() != nil:
+		return nil, err
+	case err != nil: // no such lock here
+		s.Own = false
+	default:
+		defer unlock()
+	}
+	return s.settle(ctx, real)
+}
+
+// settle reads the ring while the file is locked: it may have changed before.
+func (s *Settling) settle(ctx context.Context, real string) (*SealingKey, error) {
 	ring, err := s.Store.LoadRing(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the keys: %w", err)
-	}
-	real, err := filepath.EvalSymlinks(s.Path)
-	if err != nil { // a missing file too
-		real = s.Path
 	}
 	next, err := ReadSealingKey(nextSealingKey(real))
 	if err == nil && ring.SealedBy == next.ID() {

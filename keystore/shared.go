@@ -196,7 +196,25 @@ func (m *Manager) resealed(ring *Ring) error {
 	}
 	key.from, m.sealing = m.sealing.from, key
 	m.log.Info("the private keys are sealed with a new sealing key, which was found in its file", "file", key.from)
+	if err := m.putInPlace(); err != nil {
+		m.log.Warn("the new sealing key is not in its place yet; the next start tries again", "error", err)
+	}
 	return nil
+}
+
+// putInPlace finishes a change of the sealing key of which nobody knew whether it was made,
+// unless another process is at it.
+func (m *Manager) putInPlace() error {
+	path := resolved(m.sealing.from)
+	unlock, err := tryLockSealingKey(path)
+	if err != nil {
+		if errors.Is(err, errSealLocked) {
+			return nil
+		}
+		return err
+	}
+	defer unlock()
+	return m.finishOwn(path)
 }
 
 func (m *Manager) setReading(change func(*reading)) {
