@@ -651,3 +651,23 @@ func TestReplicasBeginTogether(t *testing.T) {
 		}
 	}
 }
+
+// What has passed is said by the clock that is behind, of a replica and the storage.
+func TestPassed(t *testing.T) {
+	f, a, b, c := three(t, testPolicy("ES256"), 0, 2*day, -time.Hour)
+	for i, tt := range []struct {
+		r    *replica
+		want time.Duration
+	}{{a, 0}, {b, 0}, {c, -time.Hour}} {
+		if got, err := tt.r.Passed(t.Context()); err != nil || !got.Equal(f.clock.Now().Add(tt.want)) {
+			t.Errorf("replica %d: %v %v, want %v after %v", i, got, err, tt.want, f.clock.Now())
+		}
+	}
+	b.down = true
+	if _, err := b.Passed(t.Context()); !errors.Is(err, errDown) {
+		t.Errorf("without the storage: %v, want %v", err, errDown)
+	}
+	if got, err := newFixture(t, testPolicy()).Passed(t.Context()); err != nil || !got.Equal(start) {
+		t.Errorf("of one process: %v %v", got, err)
+	}
+}
