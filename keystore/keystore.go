@@ -240,20 +240,34 @@ func (m *Manager) signWith(state *snapshot, alg, typ string, payload []byte) (to
 
 // PublicKey returns the algorithm and the public key of a kid whose tokens the
 // issuer honours now: published ones, and removed ones that may have signed a
-// refresh token that is still alive.
+// refresh token that is still alive. A replica that cannot tell has none, and Behind says
+// why.
 func (m *Manager) PublicKey(kid string) (alg string, public any, ok bool) {
 	state := m.state.Load()
 	k, ok := state.keys[kid]
-	if !ok || !k.stored.verifies(m.instant(state, m.now()).ends()) {
+	at := m.instant(state, m.now())
+	if !ok || !k.stored.verifies(at.ends()) || m.mayVerify(at) != nil {
 		return "", nil, false
 	}
 	return k.stored.Alg, k.public, true
 }
 
-// Document returns the key set of the instant.
+// Document returns the key set of the instant. ErrStale if a replica does not know it any
+// more.
 func (m *Manager) Document(now time.Time) (*jwks.Document, error) {
 	state := m.state.Load()
-	return state.document(m.instant(state, now))
+	at := m.instant(state, now)
+	if err := m.mayVerify(at); err != nil {
+		return nil, err
+	}
+	return state.document(at)
+}
+
+func (m *Manager) mayVerify(at instant) error {
+	if r := m.reading.Load(); r != nil {
+		return r.mayVerify(at.elapsed)
+	}
+	return nil
 }
 
 // Rotate publishes a successor for each key that req names; it takes over after

@@ -232,6 +232,60 @@ func TestResealWithReplicas(t *testing.T) {
 	}
 }
 
+// A replica that cannot take the ring goes by its own for a short time: a key may have been
+// revoked. One that is cut off goes on.
+func TestReplicaThatCannotTakeTheRing(t *testing.T) {
+	f, a, b, c := three(t, testPolicy("ES256"))
+	own := *b.Manager.sealing
+	own.from = sealingPath(t)
+	copySealingKey := func() {
+		text := read(t, a.Manager.sealing.from)
+		if err := os.WriteFile(own.from, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copySealingKey()
+	b.Manager.sealing = &own
+	_, kid := a.sign(t, "")
+	c.down = true
+	must[Resealed](t)(a.Reseal(t.Context(), false))
+	must[Takeover](t)(a.Revoke(t.Context(), kid, false))
+	knows := func(r *replica, want bool) {
+		t.Helper()
+		if _, _, ok := r.PublicKey(kid); ok != want {
+			t.Errorf("%v after it read the keys it knows the key: %v, want %v", r.age(), ok, want)
+		}
+		if _, err := r.Document(r.wall()); (err == nil) != want || !want && (!errors.Is(err, ErrStale) || !errors.Is(err, ErrSealingKey)) {
+			t.Errorf("its key set: %v", err)
+		}
+	}
+	f.clock.advance(RefusedAfter - time.Second)
+	b.poll()
+	knows(b, true)
+	f.clock.advance(2 * time.Second)
+	knows(b, false)
+	if err := b.Behind(); !errors.Is(err, ErrStale) || !errors.Is(err, ErrSealingKey) {
+		t.Errorf("it can tell: %v, want %v because of %v", err, ErrStale, ErrSealingKey)
+	}
+	b.down = true
+	b.poll()
+	if _, _, ok := b.PublicKey(kid); ok {
+		t.Error("it knows the key again when the database is away")
+	}
+	f.clock.advance(time.Hour)
+	c.poll()
+	knows(c, true)
+
+	b.down = false
+	copySealingKey()
+	b.poll()
+	if _, _, ok := b.PublicKey(kid); ok || b.Behind() != nil {
+		t.Errorf("with the sealing key: it knows the key that was revoked: %v, it cannot tell: %v", ok, b.Behind())
+	}
+	f.expectPublished(kid, false, b)
+	b.sign(t, "")
+}
+
 // Clocks that differ by 4 s stop nothing and move no plan, whoever writes last.
 func TestClocksOfReplicasDiffer(t *testing.T) {
 	policy := hourly()
