@@ -118,7 +118,9 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 		return err
 	}
 	d.token = token
-	sealing, err := keystore.SettleSealingKey(cfg.SealKeyPath(), ring, len(ring.Keys) == 0 && !opts.stored, log)
+	sealing, err := keystore.SettleSealingKey(ctx, keystore.Settling{
+		Store: d.store, Path: cfg.SealKeyPath(), Own: !opts.stored || !cfg.Postgres(), Fresh: !opts.stored, Log: log,
+	})
 	if err != nil {
 		return hintSealing(err, cfg)
 	}
@@ -148,10 +150,11 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	}
 	d.issuer = issuer.New(issuer.Options{
 		Store: opts.traces.Sessions(d.store), Users: opts.traces.Passwords(d.users), Signer: d.keys, Keys: d.keys,
-		Policy: tokenPolicy(cfg), Throttle: d.limits, Events: events, Now: d.now, Log: log,
+		Policy: tokenPolicy(cfg), Throttle: d.limits, Events: events, Now: d.now, Passed: d.keys.Passed, Log: log,
 	})
 	d.clients = oauth.NewClients(opts.traces.Clients(d.store), issuer.FirstParty, d.now)
 	d.clients.Tell(events)
+	d.clients.SweepBy(d.keys.Passed)
 	return nil
 }
 
