@@ -32,24 +32,29 @@ func measureLogin(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer s.Stop()
+	return l.compareLogins(ctx, workLogin, s, l.scale.turns, l.scale.login)
+}
+
+// compareLogins measures logins beside what hashes the cores can make.
+func (l *lab) compareLogins(ctx context.Context, work string, s *server, turns int, slice time.Duration) error {
 	var cpu []float64
 	login := func(ctx context.Context) (float64, error) {
 		if _, err := l.run(ctx, loginLoad(s.url), loginLead); err != nil {
 			return 0, err
 		}
-		o, err := l.run(ctx, loginLoad(s.url), l.scale.login)
+		o, err := l.run(ctx, loginLoad(s.url), slice)
 		cpu = append(cpu, o.CPU)
 		return o.rate(), err
 	}
 	raw := func(context.Context) (float64, error) {
 		hashRate(loginLead)
-		return hashRate(l.scale.login), nil
+		return hashRate(slice), nil
 	}
-	got, err := inTurns(ctx, l.scale.turns, login, raw)
+	got, err := inTurns(ctx, turns, login, raw)
 	if err != nil {
 		return err
 	}
-	l.foundUnder(workLogin, got[0], got[1], median(cpu), "")
+	l.foundUnder(work, got[0], got[1], median(cpu), "")
 	return nil
 }
 

@@ -25,6 +25,7 @@ type options struct {
 	markdown           bool
 	json, only         string
 	limit              time.Duration
+	many               int
 }
 
 func main() {
@@ -38,6 +39,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "write the rows to this `file` as JSON")
 	flag.BoolVar(&o.markdown, "markdown", false, "print the table as it stands in docs/performance.md")
 	flag.StringVar(&o.only, "only", "", "measure these `sections` alone, comma separated: "+sectionNames())
+	flag.IntVar(&o.many, "many", 0, "so `many` users and sessions in the large databases")
 	flag.DurationVar(&o.limit, "limit", 0, "end after this `time` with the rows that there are")
 	flag.Usage = usage
 	flag.Parse()
@@ -73,6 +75,8 @@ func (o options) check() ([]section, error) {
 		return nil, usageError{errors.New("it is started by scripts/bench")}
 	case flag.NArg() > 0:
 		return nil, usageError{fmt.Errorf("it takes no arguments, and got %q", flag.Args())}
+	case o.many < 0:
+		return nil, usageError{fmt.Errorf("--many %d: there cannot be so few", o.many)}
 	case o.quick && o.long:
 		return nil, usageError{errors.New("--quick and --long exclude each other")}
 	}
@@ -120,6 +124,9 @@ func run(ctx context.Context, o options) error {
 // choose are the sections to run.
 func choose(o options) ([]section, error) {
 	all := slices.Clone(sections)
+	if o.long || o.only != "" {
+		all = append(all, largeSections...)
+	}
 	if o.peers {
 		all = append(all, peerSections()...)
 	}
@@ -161,6 +168,9 @@ func (o options) scale() scale {
 	}
 	if o.peers {
 		s.limit += 20 * time.Minute
+	}
+	if o.many > 0 {
+		s.big = o.many
 	}
 	if o.limit > 0 {
 		s.limit = o.limit

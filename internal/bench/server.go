@@ -84,17 +84,17 @@ func (l *lab) serve(ctx context.Context, dir string) (*server, error) {
 	return l.serveAt(ctx, dir, l.address)
 }
 
-func (l *lab) serveAt(ctx context.Context, dir, address string) (*server, error) {
-	s, err := l.launch(dir, address)
+func (l *lab) serveAt(ctx context.Context, dir, address string, settings ...string) (*server, error) {
+	s, err := l.launch(dir, address, settings...)
 	if err != nil {
 		return nil, err
 	}
 	return s.ready(ctx, 30*time.Second, "/readyz")
 }
 
-func (l *lab) launch(dir, address string) (*server, error) {
+func (l *lab) launch(dir, address string, settings ...string) (*server, error) {
 	cmd := exec.Command(l.binary(), "serve")
-	cmd.Env = l.environment(dir, address)
+	cmd.Env = append(l.environment(dir, address), settings...)
 	p, err := child.Launch(cmd)
 	if err != nil {
 		return nil, err

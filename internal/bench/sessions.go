@@ -96,7 +96,7 @@ func measureSessions(ctx context.Context, l *lab) error {
 	}
 	note := fmt.Sprintf("%d users and sessions, each refreshed %d times", l.scale.big, l.scale.rounds)
 	l.foundUnder(workSessionSize, big.size, big.used, unknown, note)
-	if err := l.measureStart(ctx, big.dir); err != nil {
+	if err := l.measureStart(ctx, workStart, func() (*server, error) { return l.launch(big.dir, l.address) }); err != nil {
 		return err
 	}
 	dir, tokens, err := l.withSessions(ctx, "small", l.scale.turns+1)
@@ -152,10 +152,8 @@ func (l *lab) compareMemory(full, small *server) error {
 }
 
 // measureStart is from the start of a process to its first 200.
-func (l *lab) measureStart(ctx context.Context, dir string) error {
-	issuer := func(ctx context.Context) (float64, error) {
-		return firstAnswer(ctx, "/readyz", func() (*server, error) { return l.launch(dir, l.address) })
-	}
+func (l *lab) measureStart(ctx context.Context, work string, start func() (*server, error)) error {
+	issuer := func(ctx context.Context) (float64, error) { return firstAnswer(ctx, "/readyz", start) }
 	bare := func(ctx context.Context) (float64, error) {
 		return firstAnswer(ctx, "/", func() (*server, error) { return l.launchBare(filler()) })
 	}
@@ -163,7 +161,7 @@ func (l *lab) measureStart(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	l.found(workStart, got[0], got[1])
+	l.found(work, got[0], got[1])
 	return nil
 }
 

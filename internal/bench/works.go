@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -75,6 +76,10 @@ const (
 	workSessions    = "refresh with many sessions in the file"
 	workSessionSize = "bytes a session on disk, after refreshes"
 	workSweep       = "longest write while expired sessions are swept"
+	workPgRefresh   = "refresh over PostgreSQL, durable"
+	workPgThree     = "refresh over PostgreSQL, three servers"
+	workPgLogin     = "login over PostgreSQL"
+	workPgSize      = "bytes a session in PostgreSQL, after refreshes"
 )
 
 // sections are the whole table but for the peers; docs/performance.md has a row for
@@ -112,11 +117,17 @@ var sections = []section{
 		{workSessionSize, "bytes", "their records in the file", figureBelow, 400},
 	}, measureSessions},
 	{"sweep", []work{{workSweep, "ms", "longest write without a sweep", figureAtMost, 20}}, measureSweep},
+	{"postgres", []work{
+		{workPgRefresh, "requests/s", "the same over bbolt", ratioAtLeast, 0.4},
+		{workPgThree, "requests/s", "one server over PostgreSQL", ratioAtLeast, 0.7},
+		{workPgSize, "bytes", "their rows alone", figureBelow, 400},
+		{workPgLogin, "logins/s", "raw argon2id, all cores", ratioAtLeast, 0.55},
+	}, measurePostgres},
 }
 
 func sectionNames() string {
 	var names []string
-	for _, s := range sections {
+	for _, s := range slices.Concat(sections, largeSections) {
 		names = append(names, s.name)
 	}
 	return strings.Join(names, ", ")

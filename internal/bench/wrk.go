@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,6 +159,12 @@ func (p *pool) next(l *lab) (string, error) {
 	part := p.tokens[:p.part]
 	p.tokens = p.tokens[p.part:]
 	return l.file("pool", []byte(strings.Join(part, "\n")+"\n"))
+}
+
+// shuffle lets the tokens come in no order, as clients do: sessions that lie together are
+// not refreshed within the same milliseconds.
+func (p *pool) shuffle() {
+	rand.Shuffle(len(p.tokens), func(i, j int) { p.tokens[i], p.tokens[j] = p.tokens[j], p.tokens[i] })
 }
 
 // file writes a new file for wrk.

@@ -101,15 +101,20 @@ var rules = []rule{
 	},
 	{
 		of: func(path string) bool {
-			return path != "signet/internal/store/pgstore" && path != "signet/internal/pgtest"
+			return path != "signet/internal/store/pgstore" && path != "signet/internal/pgcluster"
 		},
 		forbids: below("github.com/jackc/pgx/v5"),
-		because: "what speaks to PostgreSQL is pgstore, and the tests that start one",
+		because: "what speaks to PostgreSQL is pgstore, and what starts one for tests",
 	},
 	{
 		of:      func(path string) bool { return path != "signet/internal/store/pgstore" },
 		forbids: func(path string) bool { return path == "signet/internal/pgtest" },
 		because: "it belongs into tests alone, which this list does not hold",
+	},
+	{
+		of:      func(path string) bool { return path != "signet/internal/pgtest" && path != "signet/internal/bench" },
+		forbids: oneOf("signet/internal/pgcluster"),
+		because: "a PostgreSQL is started for tests and measurements alone",
 	},
 	{
 		of:      below("signet/internal/web"),

@@ -261,8 +261,7 @@ func putUsers(ctx context.Context, q querier, all []users.User) error {
 func putSessions(ctx context.Context, q querier, all []issuer.Session) error {
 	columns := []string{"id", "subject", "client", "created", "ends", "epoch", "rotated", "expires", "generation", "jti", "previous", "kid"}
 	return bulk(ctx, q, "signet_sessions", columns, all, func(n issuer.Session) ([]any, error) {
-		return []any{packed(n.ID), packed(n.Subject), text(n.Client), n.Created.UnixMilli(), n.Ends.UnixMilli(), int64(n.Epoch),
-			n.Rotated.UnixMilli(), n.Expires.UnixMilli(), int64(n.Generation), packed(n.Current), packed(n.Previous), record.PackKID(n.KID)}, nil
+		return sessionValues(n), nil
 	})
 }
 

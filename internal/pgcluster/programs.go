@@ -1,4 +1,4 @@
-package pgtest
+package pgcluster
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ func programs() (string, error) {
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {
-		return "", errMissing
+		return "", ErrMissing
 	}
 	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(major(a), major(b)) })), nil
 }

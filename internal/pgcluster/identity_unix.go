@@ -1,6 +1,6 @@
 //go:build unix
 
-package pgtest
+package pgcluster
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 // identity is a user that the server runs as.
 type identity struct{ uid, gid int }
 
-// serverIdentity is that of the test, or of a user without rights where the test is
+// serverIdentity is that of this process, or of a user without rights where that is
 // root's: PostgreSQL refuses to run as root.
 func serverIdentity() (*identity, error) {
 	if os.Geteuid() != 0 {

@@ -1,12 +1,12 @@
 //go:build !unix
 
-package pgtest
+package pgcluster
 
 import "os/exec"
 
 type identity struct{}
 
-func serverIdentity() (*identity, error) { return nil, errMissing }
+func serverIdentity() (*identity, error) { return nil, ErrMissing }
 
 func (*identity) own(string) error { return nil }
 
