@@ -152,6 +152,7 @@ func (c *Config) checkTokens(r *report) {
 			formatDuration(t.Session), formatDuration(t.Refresh))
 	}
 	within(r, "tokens.leeway", t.Leeway, 0, 150*time.Second)
+	c.checkLeewayOfReplicas(r)
 	between(r, "tokens.max_bytes", t.MaxBytes, 2048, 65536, formatInt)
 	within(r, "refresh.reuse_window", c.Refresh.ReuseWindow, 0, 5*time.Minute)
 }

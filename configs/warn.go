@@ -53,7 +53,7 @@ func (c *Config) warnTokens() (w []string) {
 	if !c.Refresh.Rotate {
 		w = append(w, "refresh.rotate: false means that a stolen refresh token is not noticed")
 	}
-	return w
+	return append(w, c.warnReuseWindow()...)
 }
 
 func (c *Config) warnKeys() (w []string) {

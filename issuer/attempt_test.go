@@ -14,6 +14,7 @@ import (
 	"signet/internal/throttle"
 	"signet/issuer"
 	"signet/users"
+	"signet/users/passhash"
 )
 
 var (
@@ -108,6 +109,26 @@ func TestFailuresOfTheServerAreNotCounted(t *testing.T) {
 		t.Errorf("the login at last: %v", err)
 	}
 }
+
+// A hash that could not be computed says nothing of the password: it is no wrong one, and
+// does not count as one.
+func TestHasherThatFailsIsNotCounted(t *testing.T) {
+	f := newFixture(t)
+	directory, err := users.New(users.Options{Store: f.store, Params: users.Params{MemoryKiB: 64, Time: 1, Threads: 1}, Hasher: ended{}})
+	must(t, err)
+	i := f.issuerWith(func(o *issuer.Options) {
+		o.Throttle, o.Users = throttle.New(throttle.Rules{Pair: 1, MaxWait: time.Minute}, f.now), directory
+	})
+	for range 5 {
+		_, err := i.Login(t.Context(), issuer.Attempt{Client: issuer.FirstParty, Name: "kyoko", Password: password, From: owner})
+		wantErr(t, "the hasher fails", err, users.ErrHasher)
+	}
+}
+
+// ended is a users.Hasher whose process has ended.
+type ended struct{ users.Hasher }
+
+func (ended) Matches(*passhash.Hash, string) (bool, error) { return false, errors.New("it ended") }
 
 // panicking is a directory with a defect.
 type panicking struct{ issuer.Users }

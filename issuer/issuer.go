@@ -116,6 +116,9 @@ type Options struct {
 	Events event.Recorder
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Passed returns an instant that has come, also by other clocks than that of this
+	// machine: sweeps go by it. Nil means Now.
+	Passed func(ctx context.Context) (time.Time, error)
 	// Log receives what matters for security; nil means slog.Default(). No token
 	// and no password is written to it.
 	Log *slog.Logger
@@ -135,15 +138,19 @@ type Issuer struct {
 	seldom rate.Sometimes
 	own    ownTokens
 	now    func() time.Time
+	passed func(ctx context.Context) (time.Time, error)
 	log    *slog.Logger
 }
 
 // New returns an Issuer.
 func New(opts Options) *Issuer {
-	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, limits: opts.Throttle, now: opts.Now, log: opts.Log,
+	i := &Issuer{store: opts.Store, users: opts.Users, signer: opts.Signer, keys: opts.Keys, limits: opts.Throttle, now: opts.Now, passed: opts.Passed, log: opts.Log,
 		events: event.All(opts.Events), seldom: rate.Sometimes{First: 10, Interval: time.Second}}
 	if i.now == nil {
 		i.now = time.Now
+	}
+	if i.passed == nil {
+		i.passed = func(context.Context) (time.Time, error) { return i.now(), nil }
 	}
 	if i.log == nil {
 		i.log = slog.Default()

@@ -26,6 +26,11 @@ type Refresher interface {
 	AdvanceWithUser(ctx context.Context, id, subject string, step Step, room int) (users.User, Session, Outcome, error)
 }
 
+// RefreshLimit is how long a refresh may take over a Refresher. Its answer may be lost, or
+// a store that was given up may advance the session afterwards; the retry must come before
+// the reuse window closes, which began with the request.
+const RefreshLimit = 5 * time.Second
+
 // alive returns the user of a token, and the session that still honours it. ErrInactive
 // and ErrNoSession if there is none.
 func (i *Issuer) alive(ctx context.Context, p *Policy, c *Claims, now time.Time) (users.User, Session, error) {
@@ -71,6 +76,8 @@ func active(u users.User, err error) error {
 // that fails within the moment of the round trip: a retry within the reuse window gets
 // the answer.
 func (i *Issuer) refreshAtOnce(ctx context.Context, r Refresher, p *Policy, c *Claims, now time.Time) (Tokens, error) {
+	ctx, cancel := context.WithTimeout(ctx, RefreshLimit)
+	defer cancel()
 	if _, err := p.typ(p.audience(), TypJWT); err != nil {
 		return Tokens{}, err
 	}

@@ -16,7 +16,8 @@ const (
 )
 
 // sweepAfter is how long an expired session stays: a clock that was ahead for less
-// than that has ended none.
+// than that has ended none. Where other processes use the store, the clock of one of them
+// that is further ahead must not end their sessions; see Options.Passed.
 const sweepAfter = 24 * time.Hour
 
 // Sessions returns up to limit sessions whose ID comes after the given one, of
@@ -55,7 +56,7 @@ func (i *Issuer) EndSignedBy(ctx context.Context, kid string) (int, error) {
 // on it but the size of the database.
 func (i *Issuer) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		ended, err := i.sweep(ctx, Sweep{ExpiredAt: i.instant().Add(-sweepAfter)}, sweepPause)
+		ended, err := i.sweepExpired(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			i.log.Error("sweep of expired sessions failed; it will be tried again", "error", err)
@@ -64,6 +65,14 @@ func (i *Issuer) Run(ctx context.Context) {
 		}
 		sleep(ctx, sweepEvery)
 	}
+}
+
+func (i *Issuer) sweepExpired(ctx context.Context) (ended int, err error) {
+	passed, err := i.passed(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return i.sweep(ctx, Sweep{ExpiredAt: passed.UTC().Truncate(time.Millisecond).Add(-sweepAfter)}, sweepPause)
 }
 
 // sweep goes through all sessions in steps.

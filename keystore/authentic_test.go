@@ -167,7 +167,7 @@ func TestResealInterrupted(t *testing.T) {
 			signs := f.signer("")
 			c.crash(t, f, path)
 			var log bytes.Buffer
-			key, err := SettleSealingKey(path, f.store.ring(), false, slog.New(slog.NewTextHandler(&log, nil)))
+			key, err := SettleSealingKey(t.Context(), Settling{Store: f.store, Path: path, Own: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
 			if err != nil || (key.ID() != id) != c.finished || !strings.Contains(log.String(), c.said) {
 				t.Fatalf("%v, finished %v, log %s", err, key.ID() != id, &log)
 			}
@@ -187,7 +187,7 @@ func TestSettleThrowsNothingAwayThatItDoesNotUnderstand(t *testing.T) {
 	path := sealingPath(t)
 	create(t, path)
 	create(t, nextSealingKey(path))
-	key := must[*SealingKey](t)(SettleSealingKey(path, f.store.ring(), false, silent))
+	key := must[*SealingKey](t)(SettleSealingKey(t.Context(), Settling{Store: f.store, Path: path, Own: true, Log: silent}))
 	f.opts.Sealing = key
 	f.expectOpenRefused()
 	read(t, nextSealingKey(path))
@@ -294,7 +294,7 @@ func TestResealThroughALink(t *testing.T) {
 	if info := must[os.FileInfo](t)(os.Lstat(link)); info.Mode()&os.ModeSymlink == 0 {
 		t.Error("the link was replaced")
 	}
-	f.opts.Sealing = must[*SealingKey](t)(SettleSealingKey(link, f.store.ring(), false, silent))
+	f.opts.Sealing = must[*SealingKey](t)(SettleSealingKey(t.Context(), Settling{Store: f.store, Path: link, Own: true, Log: silent}))
 	f.reopen()
 	if f.opts.Sealing.ID() != f.store.ring().SealedBy {
 		t.Errorf("sealed by %s", f.store.ring().SealedBy)

@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -10,11 +9,7 @@ import (
 // a change of it was interrupted, the one beside it, which the next start puts in its
 // place. It changes nothing. The errors are those of ReadSealingKey and CheckRing.
 func SealingKeyFor(path string, ring Ring) (*SealingKey, error) {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil { // a missing file too
-		real = path
-	}
-	if next, err := ReadSealingKey(nextSealingKey(real)); err == nil && ring.SealedBy == next.ID() {
+	if next, err := ReadSealingKey(nextSealingKey(resolved(path))); err == nil && ring.SealedBy == next.ID() {
 		return next, next.CheckRing(ring)
 	}
 	key, err := ReadSealingKey(path)

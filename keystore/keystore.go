@@ -16,8 +16,8 @@
 // in ring.go, change.go and maintain.go, which know no clock and no storage. clock.go
 // says which instant it is for the keys when the clock leaps, authentic.go that a stored
 // ring is signet's own, private.go what may be imported, reseal.go how the sealing key
-// changes, vault.go how private halves live outside of the process, shared.go how several
-// processes go by one ring.
+// changes, fence.go when a write that failed is no more, vault.go how private halves live
+// outside of the process, shared.go how several processes go by one ring.
 //
 // The package refuses to make keys where sealed ones cannot be opened, to keep a
 // private half past its signing time, to use one key with two algorithms, and to take a
@@ -240,20 +240,34 @@ func (m *Manager) signWith(state *snapshot, alg, typ string, payload []byte) (to
 
 // PublicKey returns the algorithm and the public key of a kid whose tokens the
 // issuer honours now: published ones, and removed ones that may have signed a
-// refresh token that is still alive.
+// refresh token that is still alive. A replica that cannot tell has none, and Behind says
+// why.
 func (m *Manager) PublicKey(kid string) (alg string, public any, ok bool) {
 	state := m.state.Load()
 	k, ok := state.keys[kid]
-	if !ok || !k.stored.verifies(m.instant(state, m.now()).ends()) {
+	at := m.instant(state, m.now())
+	if !ok || !k.stored.verifies(at.ends()) || m.mayVerify(at) != nil {
 		return "", nil, false
 	}
 	return k.stored.Alg, k.public, true
 }
 
-// Document returns the key set of the instant.
+// Document returns the key set of the instant. ErrStale if a replica does not know it any
+// more.
 func (m *Manager) Document(now time.Time) (*jwks.Document, error) {
 	state := m.state.Load()
-	return state.document(m.instant(state, now))
+	at := m.instant(state, now)
+	if err := m.mayVerify(at); err != nil {
+		return nil, err
+	}
+	return state.document(at)
+}
+
+func (m *Manager) mayVerify(at instant) error {
+	if r := m.reading.Load(); r != nil {
+		return r.mayVerify(at.elapsed)
+	}
+	return nil
 }
 
 // Rotate publishes a successor for each key that req names; it takes over after
@@ -359,7 +373,7 @@ func (m *Manager) changeTo(ctx context.Context, sealing *SealingKey, alter func(
 			m.sealing = sealing
 			return m.keepMade(m.adoptAs(ring, known{at: c.now, elapsed: c.elapsed}))
 		case !errors.Is(err, ErrConflict):
-			return errors.Join(fmt.Errorf("store the keys: %w", err), m.keepMade(m.reload(ctx, sealing)))
+			return errors.Join(fmt.Errorf("store the keys: %w", err), m.keepMade(m.reload(ctx, stored, sealing)))
 		}
 	}
 	return ErrConflict
@@ -387,12 +401,21 @@ func (m *Manager) alter(ring Ring, alter func(*change) error, make keyMaker) (*c
 	}
 }
 
-// reload adopts what is stored: a write that was reported as failed may have
-// been made all the same, and signing must go by what a restart would find. That
-// the caller has given up is one way for a write to fail, so it does not count.
-func (m *Manager) reload(ctx context.Context, tried *SealingKey) error {
+// reload adopts what is stored: a write in the place of before that was reported as
+// failed may have been made all the same, and signing must go by what a restart would
+// find. That the caller has given up is one way for a write to fail, so it does not
+// count. Every error wraps errUnsettled.
+func (m *Manager) reload(ctx context.Context, before Ring, tried *SealingKey) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errUnsettled, err)
+		}
+	}()
 	ctx, cancel := patient(ctx)
 	defer cancel()
+	if err := m.settle(ctx, before, tried); err != nil {
+		return err
+	}
 	ring, err := m.store.LoadRing(ctx)
 	if err != nil {
 		return fmt.Errorf("load the keys again: %w", err)

@@ -17,6 +17,10 @@ const (
 	lost
 	// applied: reported as failed, and stored all the same.
 	applied
+	// late: reported as failed, and stored when land is called, if it still can be.
+	late
+	// blocking is late, and until land every write fails: it has the lock of the row.
+	blocking
 )
 
 var (
@@ -31,6 +35,8 @@ type memStore struct {
 	text   []byte
 	faults []fault // of the coming writes
 	noRead bool
+	lost   *Ring // by a fault that is late
+	locked bool
 	// sealing, if there is one, makes an edit what another process could have stored.
 	sealing *SealingKey
 	// before runs just before the next write: another process may have its turn.
@@ -59,17 +65,36 @@ func (s *memStore) ReplaceRing(ctx context.Context, r Ring) error {
 	if s.decode().Version != r.Version {
 		return ErrConflict
 	}
+	if s.locked {
+		return errDisk
+	}
 	fault := noFault
 	if len(s.faults) > 0 {
 		fault, s.faults = s.faults[0], s.faults[1:]
 	}
-	if fault != lost {
+	switch fault {
+	case late, blocking:
+		s.lost, s.locked = &r, fault == blocking
+	case noFault, applied:
 		s.encode(r)
 	}
 	if fault != noFault {
 		return errDisk
 	}
 	return ctx.Err() // a context that ends during the write: stored, and nobody hears of it
+}
+
+// land lets the late write arrive, and reports whether it was made.
+func (s *memStore) land() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.lost
+	s.lost, s.locked = nil, false
+	if s.decode().Version != r.Version {
+		return false
+	}
+	s.encode(*r)
+	return true
 }
 
 func (s *memStore) decode() Ring {

@@ -15,7 +15,8 @@ import (
 //	PATH.new is written ──► the ring, sealed with it, replaces the ring ──► PATH.new becomes PATH
 //
 // The ring says which key sealed it. Whatever is found after a crash therefore has one
-// meaning, and SettleSealingKey finishes what was stored or removes what was not.
+// meaning, and SettleSealingKey finishes what was stored or removes what was not; the
+// latter behind a fence, since what was not stored yet may be on its way (fence.go).
 
 // nextSealingKey is where the new sealing key stands until it is the one.
 func nextSealingKey(path string) string { return path + ".new" }
@@ -32,19 +33,21 @@ type Resealed struct {
 // with it, and puts it in the place of the old one, which opens the database no more.
 // With dryRun it says what would be done, and changes nothing.
 func (m *Manager) Reseal(ctx context.Context, dryRun bool) (Resealed, error) {
+	path, unlock, err := m.lockFile(ctx)
+	if err != nil {
+		return Resealed{}, err
+	}
+	defer unlock()
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if err := m.checkSealingKey(); err != nil {
-		return Resealed{}, err
-	}
 	// What is stored is sealed with the key in memory: a new one that is found beside it
 	// opens nothing.
-	if _, err := m.load(ctx); err != nil {
+	stored, err := m.load(ctx)
+	if err != nil {
 		return Resealed{}, err
 	}
-	path, err := filepath.EvalSymlinks(m.sealing.from)
-	if err != nil {
-		return Resealed{}, fmt.Errorf("%w: %w", ErrSealingKey, err)
+	if err := errors.Join(m.finishOwn(path), m.checkSealingKey()); err != nil {
+		return Resealed{}, err
 	}
 	out := Resealed{Path: m.sealing.from}
 	for _, k := range m.state.Load().ring.Keys {
@@ -55,7 +58,7 @@ func (m *Manager) Reseal(ctx context.Context, dryRun bool) (Resealed, error) {
 	if dryRun {
 		return out, nil
 	}
-	next, err := m.makeNext(path)
+	next, err := m.makeNext(ctx, path, stored)
 	if err != nil {
 		return Resealed{}, err
 	}
@@ -66,11 +69,38 @@ func (m *Manager) Reseal(ctx context.Context, dryRun bool) (Resealed, error) {
 	return out, finishReseal(path)
 }
 
+// lockFile locks the file of the sealing key, and returns it without links.
+func (m *Manager) lockFile(ctx context.Context) (path string, unlock func(), err error) {
+	m.changing.Lock()
+	path = resolved(m.sealing.from)
+	m.changing.Unlock() // who waits for the file keeps no change waiting
+	unlock, err = lockSealingKey(ctx, path)
+	return path, unlock, err
+}
+
+// finishOwn puts the key in memory in its place, if a change left it beside the old one.
+// The file is locked.
+func (m *Manager) finishOwn(path string) error {
+	next, err := ReadSealingKey(nextSealingKey(path))
+	if err != nil || next.ID() != m.sealing.ID() {
+		return nil
+	}
+	return finishReseal(path)
+}
+
+// resolved is path without links; that of a missing file is the path itself.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
 // makeNext makes the new key beside the old one, in the place of one that a change
 // left which failed.
-func (m *Manager) makeNext(path string) (*SealingKey, error) {
-	if err := os.Remove(nextSealingKey(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", ErrSealingKey, err)
+func (m *Manager) makeNext(ctx context.Context, path string, stored Ring) (*SealingKey, error) {
+	if err := removeNext(ctx, m.store, m.sealing, stored, path); err != nil {
+		return nil, err
 	}
 	if err := CreateSealingKey(nextSealingKey(path)); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSealingKey, err)
@@ -84,17 +114,15 @@ func (m *Manager) makeNext(path string) (*SealingKey, error) {
 }
 
 // resealWith stores the ring under next. If that is reported as failed, what is stored
-// decides; if that cannot be read, the next start does.
+// decides; while nobody knows that, next stays where it is.
 func (m *Manager) resealWith(ctx context.Context, path string, next *SealingKey) error {
 	old := m.sealing
 	failed := m.changeTo(ctx, next, func(c *change) error { return c.reseal(old, next) })
-	if failed == nil || m.sealing == next {
+	switch {
+	case failed == nil, m.sealing == next:
 		return nil
-	}
-	ctx, cancel := patient(ctx)
-	defer cancel()
-	if _, err := m.load(ctx); err != nil {
-		return errors.Join(failed, err)
+	case errors.Is(failed, errUnsettled):
+		return fmt.Errorf("%w; the new sealing key stays at %s: keep it until signet keys reseal, or the next start, has found out", failed, nextSealingKey(path))
 	}
 	return errors.Join(failed, os.Remove(nextSealingKey(path)))
 }
@@ -148,38 +176,82 @@ func (m *Manager) checkSealingKey() error {
 	return nil
 }
 
-// SettleSealingKey opens the sealing key at path for the stored ring, as OpenSealingKey
-// does, after it has finished or undone a change of the sealing key that a crash
-// interrupted. The caller must own the database. fresh allows to make a key where the
-// ring has none.
-func SettleSealingKey(path string, ring Ring, fresh bool, log *slog.Logger) (*SealingKey, error) {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil { // a missing file too
-		real = path
+// removeNext removes a new key beside path, if there is one, once no write can be made any
+// more that would seal the ring with it. ring is what is stored, sealed with current.
+func removeNext(ctx context.Context, store Store, current *SealingKey, ring Ring, path string) error {
+	if _, err := os.Lstat(nextSealingKey(path)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := fence(ctx, store, current, ring); err != nil {
+		return fmt.Errorf("%w: %s was left by a change that may still be made: %w", ErrSealingKey, nextSealingKey(path), err)
+	}
+	if err := os.Remove(nextSealingKey(path)); err != nil {
+		return fmt.Errorf("%w: %w", ErrSealingKey, err)
+	}
+	return nil
+}
+
+// Settling says where SettleSealingKey looks, and what it may do.
+type Settling struct {
+	Store Store
+	// Path is the file of the sealing key.
+	Path string
+	// Own: the caller is the server of this data directory, or has the database to itself.
+	// Others leave the files as they are.
+	Own bool
+	// Fresh allows to make a sealing key where no ring has keys.
+	Fresh bool
+	Log   *slog.Logger
+}
+
+// SettleSealingKey opens the sealing key for the stored ring, as OpenSealingKey does, after
+// it has finished or undone a change of the sealing key that a crash interrupted.
+func SettleSealingKey(ctx context.Context, s Settling) (*SealingKey, error) {
+	real := resolved(s.Path)
+	unlock, err := lockSealingKey(ctx, real)
+	switch {
+	case errors.Is(err, errSealLocked), ctx.Err() != nil:
+		return nil, err
+	case err != nil: // no such lock here
+		s.Own = false
+	default:
+		defer unlock()
+	}
+	return s.settle(ctx, real)
+}
+
+// settle reads the ring while the file is locked: it may have changed before.
+func (s *Settling) settle(ctx context.Context, real string) (*SealingKey, error) {
+	ring, err := s.Store.LoadRing(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the keys: %w", err)
 	}
 	next, err := ReadSealingKey(nextSealingKey(real))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return OpenSealingKey(path, fresh)
-	case err == nil && ring.SealedBy == next.ID():
-		return finishInterrupted(path, real, next, log)
+	if err == nil && ring.SealedBy == next.ID() {
+		return s.finish(real, next)
 	}
-	key, err := OpenSealingKey(path, fresh)
-	if err != nil || ring.SealedBy != "" && ring.SealedBy != key.ID() {
-		return key, err // neither opens the ring: nothing is thrown away
+	absent := errors.Is(err, fs.ErrNotExist)
+	key, err := OpenSealingKey(s.Path, s.Fresh && len(ring.Keys) == 0)
+	if err != nil || absent || !s.Own || ring.SealedBy != key.ID() {
+		return key, err // also if neither opens the ring: nothing is thrown away
 	}
-	if err := os.Remove(nextSealingKey(real)); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSealingKey, err)
+	if err := removeNext(ctx, s.Store, key, ring, real); err != nil {
+		s.Log.Warn("a change of the sealing key was interrupted, and is not undone yet; the old one is in force", "file", s.Path, "error", err)
+		return key, nil
 	}
-	log.Warn("undid a change of the sealing key that was interrupted; the old one is in force", "file", path)
+	s.Log.Warn("undid a change of the sealing key that was interrupted; the old one is in force", "file", s.Path)
 	return key, nil
 }
 
-func finishInterrupted(path, real string, next *SealingKey, log *slog.Logger) (*SealingKey, error) {
+// finish puts the key in its place that the stored ring is sealed with.
+func (s *Settling) finish(real string, next *SealingKey) (*SealingKey, error) {
+	next.from = s.Path
+	if !s.Own {
+		return next, nil
+	}
 	if err := finishReseal(real); err != nil {
 		return nil, err
 	}
-	next.from = path
-	log.Warn("finished a change of the sealing key that was interrupted; the new one is in force: renew the backup of the file", "file", path)
+	s.Log.Warn("finished a change of the sealing key that was interrupted; the new one is in force: renew the backup of the file", "file", s.Path)
 	return next, nil
 }

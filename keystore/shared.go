@@ -24,6 +24,10 @@ import (
 //     could sign (Manager.MaxAge);
 //   - verifies tokens of those keys, and says of others that it cannot tell (Manager.Behind).
 //
+// One that reads a ring and cannot take it, for want of the sealing key, knows that its own
+// is no longer the one: after RefusedAfter it publishes nothing, and cannot tell of any key,
+// since each may have been revoked.
+//
 // Its own clock counts for nothing but itself. Where it leaps, or disagrees with that of the
 // storage at a start, the replica signs nothing until it is right: the lifetimes of its
 // tokens would be wrong.
@@ -33,6 +37,9 @@ const (
 	PollInterval = 5 * time.Second
 	// StaleAfter is how long a replica signs that cannot read the ring.
 	StaleAfter = 3 * PollInterval
+	// RefusedAfter is how long a replica publishes and verifies by the ring that it has after
+	// it has last read one that it could take, if it has read another since.
+	RefusedAfter = 5 * time.Minute
 	// ClockBound is how far the clock of a replica, or of the storage, may be off.
 	ClockBound = 2 * time.Second
 
@@ -85,7 +92,14 @@ type reading struct {
 	clock known         // an instant at which the wall clock was right
 	// failed is why later reads were not good; nil if the last one was.
 	failed error
+	// refused: one of them found a ring that this replica could not take.
+	refused bool
 }
+
+// ringRefused is an error about a ring that was read.
+type ringRefused struct{ error }
+
+func (e ringRefused) Unwrap() error { return e.error }
 
 // polling serialises the reads of a replica.
 type polling struct {
@@ -165,10 +179,14 @@ func (m *Manager) readRing(ctx context.Context) error {
 	if now := m.state.Load(); now != before && now.ring.Version >= ring.Version {
 		return nil // a change of this process was there first
 	}
-	if err := m.admit(&ring); err != nil {
-		return err
+	err = m.admit(&ring)
+	if err == nil {
+		err = m.adopt(ring)
 	}
-	return m.adopt(ring)
+	if err != nil {
+		return ringRefused{err}
+	}
+	return nil
 }
 
 // holds reports whether ring is the one of s, as it was stored.
@@ -196,7 +214,25 @@ func (m *Manager) resealed(ring *Ring) error {
 	}
 	key.from, m.sealing = m.sealing.from, key
 	m.log.Info("the private keys are sealed with a new sealing key, which was found in its file", "file", key.from)
+	if err := m.putInPlace(); err != nil {
+		m.log.Warn("the new sealing key is not in its place yet; the next start tries again", "error", err)
+	}
 	return nil
+}
+
+// putInPlace finishes a change of the sealing key of which nobody knew whether it was made,
+// unless another process is at it.
+func (m *Manager) putInPlace() error {
+	path := resolved(m.sealing.from)
+	unlock, err := tryLockSealingKey(path)
+	if err != nil {
+		if errors.Is(err, errSealLocked) {
+			return nil
+		}
+		return err
+	}
+	defer unlock()
+	return m.finishOwn(path)
 }
 
 func (m *Manager) setReading(change func(*reading)) {
@@ -216,7 +252,12 @@ func (m *Manager) note(began time.Duration, failed error) {
 	before := m.reading.Load()
 	m.setReading(func(r *reading) {
 		if r.failed = failed; failed == nil {
-			r.at = max(r.at, began)
+			r.at, r.refused = max(r.at, began), false
+			return
+		}
+		// That the database went away since makes an old ring no better.
+		if _, refused := errors.AsType[ringRefused](failed); refused {
+			r.refused = true
 		}
 	})
 	switch {
@@ -248,6 +289,14 @@ func (r *reading) maySign(at instant) error {
 		return r.stale(at.elapsed)
 	case at.off:
 		return at.clockError()
+	}
+	return nil
+}
+
+// mayVerify refuses what a ring that could not be taken may say otherwise.
+func (r *reading) mayVerify(elapsed time.Duration) error {
+	if r.refused && elapsed-r.at > RefusedAfter {
+		return r.stale(elapsed)
 	}
 	return nil
 }

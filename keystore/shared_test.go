@@ -232,6 +232,60 @@ func TestResealWithReplicas(t *testing.T) {
 	}
 }
 
+// A replica that cannot take the ring goes by its own for a short time: a key may have been
+// revoked. One that is cut off goes on.
+func TestReplicaThatCannotTakeTheRing(t *testing.T) {
+	f, a, b, c := three(t, testPolicy("ES256"))
+	own := *b.Manager.sealing
+	own.from = sealingPath(t)
+	copySealingKey := func() {
+		text := read(t, a.Manager.sealing.from)
+		if err := os.WriteFile(own.from, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copySealingKey()
+	b.Manager.sealing = &own
+	_, kid := a.sign(t, "")
+	c.down = true
+	must[Resealed](t)(a.Reseal(t.Context(), false))
+	must[Takeover](t)(a.Revoke(t.Context(), kid, false))
+	knows := func(r *replica, want bool) {
+		t.Helper()
+		if _, _, ok := r.PublicKey(kid); ok != want {
+			t.Errorf("%v after it read the keys it knows the key: %v, want %v", r.age(), ok, want)
+		}
+		if _, err := r.Document(r.wall()); (err == nil) != want || !want && (!errors.Is(err, ErrStale) || !errors.Is(err, ErrSealingKey)) {
+			t.Errorf("its key set: %v", err)
+		}
+	}
+	f.clock.advance(RefusedAfter - time.Second)
+	b.poll()
+	knows(b, true)
+	f.clock.advance(2 * time.Second)
+	knows(b, false)
+	if err := b.Behind(); !errors.Is(err, ErrStale) || !errors.Is(err, ErrSealingKey) {
+		t.Errorf("it can tell: %v, want %v because of %v", err, ErrStale, ErrSealingKey)
+	}
+	b.down = true
+	b.poll()
+	if _, _, ok := b.PublicKey(kid); ok {
+		t.Error("it knows the key again when the database is away")
+	}
+	f.clock.advance(time.Hour)
+	c.poll()
+	knows(c, true)
+
+	b.down = false
+	copySealingKey()
+	b.poll()
+	if _, _, ok := b.PublicKey(kid); ok || b.Behind() != nil {
+		t.Errorf("with the sealing key: it knows the key that was revoked: %v, it cannot tell: %v", ok, b.Behind())
+	}
+	f.expectPublished(kid, false, b)
+	b.sign(t, "")
+}
+
 // Clocks that differ by 4 s stop nothing and move no plan, whoever writes last.
 func TestClocksOfReplicasDiffer(t *testing.T) {
 	policy := hourly()
@@ -649,5 +703,25 @@ func TestReplicasBeginTogether(t *testing.T) {
 		if _, kid := r.sign(t, ""); kid != f.store.ring().Keys[0].KID {
 			t.Errorf("%s signs", kid)
 		}
+	}
+}
+
+// What has passed is said by the clock that is behind, of a replica and the storage.
+func TestPassed(t *testing.T) {
+	f, a, b, c := three(t, testPolicy("ES256"), 0, 2*day, -time.Hour)
+	for i, tt := range []struct {
+		r    *replica
+		want time.Duration
+	}{{a, 0}, {b, 0}, {c, -time.Hour}} {
+		if got, err := tt.r.Passed(t.Context()); err != nil || !got.Equal(f.clock.Now().Add(tt.want)) {
+			t.Errorf("replica %d: %v %v, want %v after %v", i, got, err, tt.want, f.clock.Now())
+		}
+	}
+	b.down = true
+	if _, err := b.Passed(t.Context()); !errors.Is(err, errDown) {
+		t.Errorf("without the storage: %v, want %v", err, errDown)
+	}
+	if got, err := newFixture(t, testPolicy()).Passed(t.Context()); err != nil || !got.Equal(start) {
+		t.Errorf("of one process: %v %v", got, err)
 	}
 }

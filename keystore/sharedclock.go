@@ -28,6 +28,19 @@ func (m *Manager) compareClocks(ctx context.Context) (storage known, apart time.
 	return known{at: at, elapsed: m.elapsedAt(answered)}, apart, nil
 }
 
+// Passed returns an instant that has come by the clock of this machine and, where the ring is
+// shared, by that of the storage as well: what has expired then may be deleted for all.
+func (m *Manager) Passed(ctx context.Context) (time.Time, error) {
+	if m.keeper == nil {
+		return m.now(), nil
+	}
+	at, err := m.keeper.Time(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the clock of the database: %w", err)
+	}
+	return sooner(m.now(), at), nil
+}
+
 // checkClock believes the wall clock anew if that of the storage agrees. Where it has leapt
 // and the storage disagrees, the time of the keys is that of the storage.
 func (m *Manager) checkClock(ctx context.Context) error {

@@ -25,6 +25,8 @@ var (
 	ErrProfile = errors.New("this cannot be said about a user")
 	// ErrHash: a password hash of another system that is not taken; the error says why.
 	ErrHash = errors.New("this password hash cannot be used")
+	// ErrHasher: the Hasher failed. Nothing is known of the password.
+	ErrHasher = errors.New("password hashes cannot be computed now")
 	// ErrPassword: the password breaks a rule; the error says which.
 	ErrPassword = errors.New("this password cannot be used")
 )

@@ -1,6 +1,7 @@
 package users
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,11 +46,6 @@ func (p Params) Check() error {
 	return err
 }
 
-// hash returns the PHC string of password under p, with a new salt.
-func (p Params) hash(password string) string {
-	return passhash.Argon2id(p.MemoryKiB, p.Time, p.Threads, password)
-}
-
 // kind is that of the hashes made with p.
 func (p Params) kind() string {
 	return fmt.Sprintf("argon2id m=%d,t=%d,p=%d", p.MemoryKiB, p.Time, p.Threads)
@@ -65,30 +61,56 @@ func HashKind(hash string) string {
 	return h.Kind()
 }
 
+// Hasher computes password hashes elsewhere, such as in another process. Its errors say
+// nothing of the password.
+type Hasher interface {
+	// Matches is hash.Matches(password).
+	Matches(hash *passhash.Hash, password string) (bool, error)
+	// Argon2id is passhash.Argon2id.
+	Argon2id(memoryKiB, time uint32, threads uint8, password string) (string, error)
+}
+
+// here is the Hasher of this process.
+type here struct{}
+
+func (here) Matches(hash *passhash.Hash, password string) (bool, error) {
+	return hash.Matches(password), nil
+}
+
+func (here) Argon2id(memoryKiB, time uint32, threads uint8, password string) (string, error) {
+	return passhash.Argon2id(memoryKiB, time, threads, password), nil
+}
+
 // hash computes the hash of a new password when its turn has come.
 func (d *Directory) hash(ctx context.Context, password string) (hash string, err error) {
-	err = d.inTurn(ctx, func() { hash = d.params.Load().hash(password) })
+	err = d.inTurn(ctx, func(by Hasher) (err error) {
+		p := d.params.Load()
+		hash, err = by.Argon2id(p.MemoryKiB, p.Time, p.Threads, password)
+		return err
+	})
 	return hash, err
 }
 
 // matches compares password with a hash when its turn has come.
 func (d *Directory) matches(ctx context.Context, hash *passhash.Hash, password string) (match bool, err error) {
-	err = d.inTurn(ctx, func() { match = hash.Matches(password) })
+	err = d.inTurn(ctx, func(by Hasher) (err error) {
+		match, err = by.Matches(hash, password)
+		return err
+	})
 	return match, err
 }
 
-// inTurn computes a hash when its turn has come.
-func (d *Directory) inTurn(ctx context.Context, compute func()) error {
+// inTurn computes a hash when its turn has come. The turn ends with the computing, also if
+// ctx ends before: until then a core is busy.
+func (d *Directory) inTurn(ctx context.Context, compute func(by Hasher) error) error {
 	leave, err := d.gate.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	began := time.Now()
-	if d.beside != nil {
-		d.beside(compute)
-	} else {
-		compute()
+	if err := compute(cmp.Or(d.hasher, Hasher(here{}))); err != nil {
+		return fmt.Errorf("%w: %w", ErrHasher, err)
 	}
 	if d.hashed != nil {
 		d.hashed(time.Since(began))

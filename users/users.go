@@ -23,7 +23,7 @@ type Directory struct {
 	gate   *gate
 	decoys *decoys
 	hashed func(took time.Duration) // may be nil
-	beside func(compute func())     // may be nil
+	hasher Hasher                   // nil is this process
 	params atomic.Pointer[Params]
 }
 
@@ -42,8 +42,8 @@ type Options struct {
 	Hashed func(took time.Duration)
 	// Slots is how many hashes are computed at once; 0 is as many as there are cores.
 	Slots int
-	// Beside runs the computing of a hash so that others can run too; nil just runs it.
-	Beside func(compute func())
+	// Hasher computes the hashes; nil does that in this process.
+	Hasher Hasher
 }
 
 // New returns a Directory.
@@ -52,7 +52,7 @@ func New(opts Options) (*Directory, error) {
 		opts.Now = time.Now
 	}
 	d := &Directory{store: opts.Store, now: opts.Now, gate: newGate(opts.Slots, opts.Params.Queue), decoys: newDecoys(opts.DecoyKey),
-		hashed: opts.Hashed, beside: opts.Beside}
+		hashed: opts.Hashed, hasher: opts.Hasher}
 	return d, d.SetParams(opts.Params)
 }
 

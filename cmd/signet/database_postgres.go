@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"signet/configs"
 	"signet/internal/metrics"
@@ -21,17 +22,56 @@ func (p postgres) Connections() metrics.Pool { return metrics.Pool(p.Pool()) }
 // to do anything with.
 var errNoIssuer = errors.New("there is no issuer in the database yet")
 
-// openPostgres opens the database of the configuration, and makes the tables that it lacks.
+// openPostgres opens the database of the configuration. A server makes the tables that it
+// lacks; a command does not: a mistyped URL must not look like an empty issuer.
 func openPostgres(ctx context.Context, opts openOptions) (database, error) {
 	replica, err := opts.config.ReplicaName()
 	if err != nil {
 		return nil, fmt.Errorf("name this replica by its host: %w; or set replica", err)
 	}
-	store, err := pgstore.Open(ctx, opts.config.Store, pgstore.Options{Logger: opts.log, Committed: opts.committed(), Replica: replica})
+	tables := pgstore.MakeTables
+	switch {
+	case opts.stored:
+		tables = pgstore.KeepTables
+	case begunHere(opts.config):
+		tables = pgstore.UpgradeTables
+	}
+	store, err := pgstore.Open(ctx, opts.config.Store, pgstore.Options{Logger: opts.log, Committed: opts.committed(), Replica: replica, Tables: tables})
+	if errors.Is(err, pgstore.ErrNoTables) {
+		return nil, noIssuer(opts)
+	}
 	if err != nil {
 		return nil, hintPostgres(err, opts.config)
 	}
 	return postgres{store}, nil
+}
+
+// begunHere reports whether an issuer has run on this data directory: its sealing key is
+// there, and its audit log is not empty. A sealing key alone may have been put there first.
+func begunHere(cfg *configs.Config) bool {
+	_, key := os.Stat(cfg.SealKeyPath())
+	log, err := os.Stat(cfg.AuditPath())
+	return key == nil && err == nil && log.Size() > 0
+}
+
+// noIssuer refuses a database without an issuer: to a command, and to a server whose issuer
+// is in another one. A new and empty issuer would look like a working one.
+func noIssuer(opts openOptions) error {
+	cfg := opts.config
+	switch {
+	case opts.stored:
+		return errNoIssuer
+	case !begunHere(cfg):
+		return nil
+	}
+	hint := "see that store names the database of that issuer, and that it is whole"
+	if _, err := os.Stat(cfg.DatabasePath()); err == nil {
+		hint += "; signet migrate copies " + cfg.DatabasePath() + " into it"
+	}
+	return hintedError{
+		fmt.Errorf("%w: %s is empty, but the sealing key and the audit log of an issuer are here", errNoIssuer, configs.ShownStore(cfg.Store)),
+		fmt.Sprintf("%s; or, to begin anew with no users, move %s and %s away", hint, cfg.SealKeyPath(), cfg.AuditPath()),
+	}
 }
 
 // hintSealing says where the sealing key is that a replica lacks: each has a copy of the
@@ -50,6 +90,8 @@ func hintPostgres(err error, cfg *configs.Config) error {
 	switch {
 	case errors.Is(err, pgstore.ErrSchemaNewer), errors.Is(err, pgstore.ErrURL):
 		return err // the sentence says what to do
+	case errors.Is(err, pgstore.ErrSchemaOlder):
+		return hintedError{err, "signet serve  # the newer one brings them up to date; or use the signet that its servers have"}
 	case errors.Is(err, pgstore.ErrStorage):
 		return hintedError{err, "psql " + shown + " -c 'SELECT 1'  # shows whether this machine and user get in; the password is in PGPASSWORD, PGPASSFILE or the URL"}
 	}

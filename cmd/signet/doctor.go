@@ -96,7 +96,7 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 		files.Lost = a.lostHint(cfg)
 	}
 	return slices.Concat(
-		in.server(cfg, a.serveHint(cfg), a.openHint(cfg, in.err)), doctor.Settings(cfg.Warnings()), outside.Checks(ctx),
+		in.server(cfg, a.serveHint(cfg), a.openHint(cfg, in.err)), doctor.Settings(a.warnings(cfg)), outside.Checks(ctx),
 		files.Checks(), databaseChecks(ctx, cfg, in.stopped && in.err != nil), certificateFiles(ctx, cfg, !in.stopped), in.sealingKey(cfg), doctor.Disk(cfg.Data, databaseFile(cfg)), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
 	), nil
 }

@@ -26,7 +26,7 @@ func databaseChecks(ctx context.Context, cfg *configs.Config, told bool) []docto
 	}
 	return doctor.Database{
 		Err: err, Product: found.Product, Schema: found.Schema, Known: found.Known,
-		Ahead: found.Ahead, RoundTrip: found.RoundTrip, TLS: found.TLS, Local: found.Local,
+		Ahead: found.Ahead, RoundTrip: found.RoundTrip, TLS: found.TLS, Local: found.Local, Unverified: found.Unverified, Commit: found.Commit,
 	}.Checks()
 }
 

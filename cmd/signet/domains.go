@@ -54,8 +54,10 @@ type openOptions struct {
 	stored bool
 	// traces follows requests into the domains; nil does not.
 	traces *tracing.Provider
-	// room is for password hashes and durable writes beside requests; may be nil.
+	// room is for durable writes beside requests; may be nil.
 	room *room
+	// hasher computes password hashes; nil does that in this process.
+	hasher users.Hasher
 	// metrics counts commits and hashes; may be nil.
 	metrics *metrics.Metrics
 }
@@ -106,15 +108,19 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if err != nil {
 		return err
 	}
-	if opts.stored && ring.Version == 0 && cfg.Postgres() {
-		return errNoIssuer
+	if ring.Version == 0 && cfg.Postgres() {
+		if err := noIssuer(opts); err != nil {
+			return err
+		}
 	}
 	vault, token, err := openVault(cfg)
 	if err != nil {
 		return err
 	}
 	d.token = token
-	sealing, err := keystore.SettleSealingKey(cfg.SealKeyPath(), ring, len(ring.Keys) == 0 && !opts.stored, log)
+	sealing, err := keystore.SettleSealingKey(ctx, keystore.Settling{
+		Store: d.store, Path: cfg.SealKeyPath(), Own: !opts.stored || !cfg.Postgres(), Fresh: !opts.stored, Log: log,
+	})
 	if err != nil {
 		return hintSealing(err, cfg)
 	}
@@ -135,7 +141,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 		return err
 	}
 	if d.users, err = users.New(users.Options{
-		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(), Slots: opts.room.cores(), Beside: opts.room.beside,
+		Store: opts.traces.Accounts(d.store), Params: hashParams(cfg), Now: d.now, DecoyKey: decoys, Hashed: opts.hashed(), Slots: opts.room.cores(), Hasher: opts.hasher,
 	}); err != nil {
 		return err
 	}
@@ -144,10 +150,11 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	}
 	d.issuer = issuer.New(issuer.Options{
 		Store: opts.traces.Sessions(d.store), Users: opts.traces.Passwords(d.users), Signer: d.keys, Keys: d.keys,
-		Policy: tokenPolicy(cfg), Throttle: d.limits, Events: events, Now: d.now, Log: log,
+		Policy: tokenPolicy(cfg), Throttle: d.limits, Events: events, Now: d.now, Passed: d.keys.Passed, Log: log,
 	})
 	d.clients = oauth.NewClients(opts.traces.Clients(d.store), issuer.FirstParty, d.now)
 	d.clients.Tell(events)
+	d.clients.SweepBy(d.keys.Passed)
 	return nil
 }
 

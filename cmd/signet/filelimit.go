@@ -12,7 +12,8 @@ const (
 	maxConnections = 16384
 	// opsConnections are few: a scrape comes alone.
 	opsConnections = 16
-	// otherFiles are the database, the log, the listeners, and what is opened for a moment.
+	// otherFiles are the database, the log, the listeners, the pipes to the hash worker, and
+	// what is opened for a moment.
 	otherFiles = 32
 )
 

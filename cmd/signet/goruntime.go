@@ -12,19 +12,17 @@ const spareBytes = 8 << 20
 // spareTheCollector keeps a part of the heap until it is told to stop. It is never
 // touched, so it takes no memory, but counts as live: the collector waits until the heap
 // has grown by as much as is live. What an idle issuer has live is so little that under
-// load it would be collected after each thousand requests. A higher GOGC would do the
-// same, and multiply what the password hashes take.
+// load it would be collected after each thousand requests.
 func spareTheCollector() (stop func()) {
 	spare := make([]byte, spareBytes)
 	return func() { runtime.KeepAlive(spare) }
 }
 
-// room lets requests run beside what holds one of the places where Go code runs and does
-// not give way: a password hash for 10 ms at a time, a durable write until the runtime
-// notices that it waits for the disk. Logins keep as many places busy as there are cores,
-// and other requests would wait for all of that. While there is such work, and a little
-// longer, there are more places: the system shares the cores among them, and does so
-// fairly, so that the hashes get one part of widening. At other times that would only cost.
+// room lets requests run beside a durable write, which holds one of the places where Go
+// code runs until the runtime notices that it waits for the disk. While there is such
+// work, and a little longer, there are more places: the system shares the cores among
+// them. At other times that would only cost. Password hashes need none: they are computed
+// by another process.
 type room struct {
 	places int // while there is none
 	linger time.Duration
@@ -36,7 +34,7 @@ type room struct {
 }
 
 // widening is how many times as many places there are beside such work.
-const widening = 4
+const widening = 2
 
 func newRoom() *room {
 	r := &room{places: runtime.GOMAXPROCS(0), linger: time.Second}

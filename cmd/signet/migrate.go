@@ -35,7 +35,8 @@ data directory; the URL of a PostgreSQL database; or config, what the configurat
 has in store.
 
 Stop every server on the source first, and start none on it afterwards. No server
-opens the target before every record in it has been read back and compared. A copy
+opens the target before every record in it has been read back, and the source once
+more, and compared. A copy
 that was interrupted goes on where it ended: give the same command again. The source
 is left as it is.
 
@@ -69,10 +70,13 @@ type migrated struct {
 	// where it is; empty if it is not where the next server would look.
 	SealingKey     string `json:"sealing_key,omitempty"`
 	SealingKeyFile string `json:"sealing_key_file,omitempty"`
+	// Replica is by what name a PostgreSQL knows the audit log.
+	Replica string `json:"replica,omitempty"`
 
 	wanted  string // where the next server looks for it
 	copyKey string // puts it there; empty if it is not known where it is
 	audit   string // what becomes of the audit log; may be empty
+	marks   string // and of what the database knows of it; may be empty
 	next    string // starts a server
 	after   string // what to do with the source
 }
@@ -107,16 +111,21 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if err := refuseNothing(ctx, from, source); err != nil {
+		return nil, err
+	}
+	a.warnOfDatabase(source)
 	target, err := to.openTarget(ctx, from.name, anew)
 	if err != nil {
 		return nil, hintMigration(err, from, to)
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	a.warnOfDatabase(target)
 	if err := recordMigration(ctx, from, to, source, target); err != nil {
 		return nil, err
 	}
 	progress := a.migrationProgress()
-	copied, err := transfer.Copy(ctx, source, unchanged{target, source}, progress.tell)
+	copied, err := transfer.Copy(ctx, to.readerFor(source), unchanged{target, source}, progress.tell)
 	progress.end()
 	if err != nil {
 		return nil, hintMigration(err, from, to)
@@ -133,7 +142,8 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 		done.copyKey = "cp -p " + from.config.SealKeyPath() + " " + done.wanted
 	}
 	done.audit = movedAudit(from, to)
-	return done, nil
+	done.Replica, done.marks, err = movedMarks(ctx, source, to)
+	return done, err
 }
 
 func opensRing(path string, ring keystore.Ring) bool {
@@ -209,8 +219,10 @@ func writeMigrated(w io.Writer, m *migrated) {
 	default:
 		fmt.Fprintf(w, "it needs %s, which is in %s: keep a copy apart from the database\n", key.sealedBy(), m.SealingKeyFile)
 	}
-	if m.audit != "" {
-		fmt.Fprintln(w, m.audit)
+	for _, told := range []string{m.audit, m.marks} {
+		if told != "" {
+			fmt.Fprintln(w, told)
+		}
 	}
 	fmt.Fprintf(w, "next: %s\nstart no server on the old database again: %s\n", m.next, m.after)
 }

@@ -107,6 +107,21 @@ func (p *place) openSource(ctx context.Context) (source, error) {
 	return boltSource{store}, nil
 }
 
+// refuseNothing refuses a source in which no server has begun an issuer: it is another
+// database than was meant.
+func refuseNothing(ctx context.Context, from *place, source source) error {
+	ring, err := source.LoadRing(ctx)
+	if err != nil || ring.Version > 0 {
+		return err
+	}
+	for _, kind := range []transfer.Kind{transfer.Users, transfer.Sessions, transfer.Clients} {
+		if n, err := source.Count(ctx, kind); err != nil || n > 0 {
+			return err
+		}
+	}
+	return hintedError{fmt.Errorf("there is no issuer in %s: it holds no keys and no accounts", from.name), "name the database that a server has used: --" + from.flag + " DATABASE"}
+}
+
 // refuseServer refuses a data directory that a server uses.
 func (p *place) refuseServer(ctx context.Context) error {
 	running, err := control.Dial(ctx, p.config.SocketPath())

@@ -51,7 +51,11 @@ func (p *place) openPostgresSource(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, err
 	}
+	opts.Tables = pgstore.KeepTables
 	store, err := pgstore.Open(ctx, p.config.Store, opts)
+	if errors.Is(err, pgstore.ErrNoTables) {
+		return nil, hintedError{fmt.Errorf("there is no issuer in %s", p.name), "name the database that a server has used with --" + p.flag}
+	}
 	if err != nil {
 		return nil, hintPostgres(err, p.config)
 	}
@@ -77,4 +81,15 @@ func (p *place) openPostgresTarget(ctx context.Context, from string, anew bool) 
 		return nil, hintPostgres(err, p.config)
 	}
 	return store, nil
+}
+
+// warnOfDatabase prints what is unsafe in the way a database is reached or keeps what it is told.
+func (a *app) warnOfDatabase(database any) {
+	unsafe, ok := database.(interface{ Warnings() []string })
+	if !ok {
+		return
+	}
+	for _, warning := range unsafe.Warnings() {
+		fmt.Fprintf(a.err, "warning: %s\n", warning)
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"signet/configs"
+	"signet/internal/audit"
 	"signet/internal/pgtest"
 	"signet/internal/store/boltstore"
 	"signet/internal/store/pgstore"
@@ -37,12 +38,13 @@ func TestMigrationKeepsSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	kids := r.kids(t)
-	for _, step := range []struct{ from, to, store string }{
-		{"bolt:" + dir, url, url}, {url, "bolt:" + filepath.Join(filepath.Dir(dir), "back"), "bolt"},
+	for _, step := range []struct{ from, to, store, marks string }{
+		{"bolt:" + dir, url, url, "the end of the audit log is kept for the replica " + ownName(t, dir) + ": write replica: "},
+		{url, "bolt:" + filepath.Join(filepath.Dir(dir), "back"), "bolt", "stay in the old database: another\n"},
 	} {
 		r.terminate(t)
 		out := r.migrate(t, step.from, step.to)
-		for _, want := range []string{"users           1      ", "sessions        1      ", "clients         1      ", "every record was read back"} {
+		for _, want := range []string{"users           1      ", "sessions        1      ", "clients         1      ", "every record was read back", step.marks} {
 			if !strings.Contains(out, want) {
 				t.Errorf("migrate does not say %q:\n%s", want, out)
 			}
@@ -53,7 +55,7 @@ func TestMigrationKeepsSessions(t *testing.T) {
 		}
 		r.url = step.store
 		if step.to == url {
-			markMoved(t, url, dir)
+			markMoved(t, url, ownName(t, dir))
 		}
 		r.start(t, addr, "http://"+addr)
 		if _, err := refresh(t.Context(), client, r.base, pair["refresh"]); err != nil {
@@ -78,8 +80,8 @@ func TestMigrationKeepsSessions(t *testing.T) {
 	}
 }
 
-// markMoved: the mark of the audit log is known to the server that goes on in dir.
-func markMoved(t *testing.T, url, dir string) {
+// ownName is by what name a database knows a server on dir that has none.
+func ownName(t *testing.T, dir string) string {
 	t.Helper()
 	cfg := configs.Default()
 	cfg.Data = dir
@@ -87,13 +89,26 @@ func markMoved(t *testing.T, url, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := pgstore.Open(t.Context(), url, pgstore.Options{Logger: discarded(), Replica: name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	if mark, err := store.AuditMark(t.Context()); err != nil || mark.Head.Seq == 0 {
-		t.Errorf("the mark of %s: %+v, %v", name, mark, err)
+	return name
+}
+
+// markMoved: the mark of the audit log is known to the server that goes on. Another one
+// leaves its own.
+func markMoved(t *testing.T, url, name string) {
+	t.Helper()
+	for _, replica := range []string{name, "another"} {
+		store, err := pgstore.Open(t.Context(), url, pgstore.Options{Logger: discarded(), Replica: replica})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		mark, err := store.AuditMark(t.Context())
+		if err != nil || (mark.Head.Seq > 0) != (replica == name) {
+			t.Errorf("the mark of %s: %+v, %v", replica, mark, err)
+		}
+		if err := store.SetAuditMark(t.Context(), audit.Mark{Start: mark.Start, Head: audit.Head{Seq: max(1, mark.Head.Seq), Hash: mark.Head.Hash}}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -243,4 +258,21 @@ func (r *replica) halfFilled(t *testing.T) error {
 		return errors.New(errs)
 	}
 	return nil
+}
+
+// TestMigrationRefusesASourceOfNobody: another database than was meant copies nothing, and
+// makes nothing.
+func TestMigrationRefusesASourceOfNobody(t *testing.T) {
+	t.Parallel()
+	into := filepath.Join(t.TempDir(), "new")
+	for from, url := range map[string]string{"config": pgtest.Start(t).Database(t), "bolt:" + filled(t, 0): "bolt"} {
+		r := &replica{dir: t.TempDir(), name: "one", url: url}
+		_, errs, err := r.signet(t, "", "migrate", "--from", from, "--to", "bolt:"+into)
+		if err == nil || !strings.Contains(errs, "signet: migrate: there is no issuer in ") || !strings.Contains(errs, ": it holds no keys and no accounts\n  try: name the database") {
+			t.Errorf("from %s: %v\n%s", from, err, errs)
+		}
+		if _, err := os.Stat(into); !errors.Is(err, fs.ErrNotExist) {
+			t.Error("it made the target")
+		}
+	}
 }

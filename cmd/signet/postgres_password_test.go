@@ -85,3 +85,39 @@ func asUser(t *testing.T, text string, who *url.Userinfo) string {
 	u.User = who
 	return u.String()
 }
+
+// TestPasswordInAnOpenFile: a configuration file that holds the password and that others
+// may read is warned of, not one without it.
+func TestPasswordInAnOpenFile(t *testing.T) {
+	t.Parallel()
+	const with, without = "postgres://app:hunter2@127.0.0.1:1/db", "postgres://app@127.0.0.1:1/db"
+	for _, c := range []struct {
+		store  string
+		mode   os.FileMode
+		env    []string
+		warned bool
+	}{
+		{with, 0o644, nil, true},
+		{with, 0o660, nil, true},
+		{with, 0o640, nil, false},
+		{with, 0o600, nil, false},
+		{without, 0o644, nil, false},
+		{without, 0o644, []string{"SIGNET_STORE=" + with}, false},
+	} {
+		path := filepath.Join(t.TempDir(), "signet.yaml")
+		if err := os.WriteFile(path, []byte("store: "+c.store+"\ndata: "+filepath.Join(t.TempDir(), "data")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"serve", "--check"}, {"doctor"}} {
+			cmd := exec.CommandContext(t.Context(), binary, append(args, "--config", path)...)
+			cmd.Env = testEnv(c.env...)
+			out, _ := cmd.CombinedOutput() // doctor finds no server
+			if strings.Contains(string(out), "holds the password of the database, and others may read") != c.warned {
+				t.Errorf("%s, %s with mode %o: want a warning: %v\n%s", args[0], c.store, c.mode, c.warned, out)
+			}
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"signet/internal/control"
 	"signet/internal/store/boltstore"
 	"signet/internal/web/problem"
+	"signet/issuer"
 	"signet/keystore"
 )
 
@@ -83,5 +84,8 @@ func TestRevokedOnReplicas(t *testing.T) {
 func TestPollIntervals(t *testing.T) {
 	if configs.ReplicaPoll != keystore.PollInterval {
 		t.Errorf("configs counts with %v and the keys with %v", configs.ReplicaPoll, keystore.PollInterval)
+	}
+	if configs.RefreshLimit != issuer.RefreshLimit {
+		t.Errorf("configs counts with %v and a refresh with %v", configs.RefreshLimit, issuer.RefreshLimit)
 	}
 }

@@ -130,7 +130,7 @@ public keys at /.well-known/jwks.json. Keys rotate while everything runs.
 	root.AddCommand(
 		serveCommand(a), usersCommand(a), keysCommand(a), clientsCommand(a), sessionsCommand(a),
 		jwksCommand(a), tokenCommand(a), backupCommand(a), restoreCommand(a), migrateCommand(a), auditCommand(a), doctorCommand(a),
-		completionCommand(a), manCommand(a), versionCommand(a),
+		completionCommand(a), manCommand(a), versionCommand(a), hashWorkerCommand(a),
 	)
 	completeAll(a, root)
 	return root

@@ -51,7 +51,7 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 		if err != nil {
 			return err
 		}
-		for _, warning := range cfg.Warnings() {
+		for _, warning := range a.warnings(cfg) {
 			fmt.Fprintf(a.err, "warning: %s\n", warning)
 		}
 		if check {
@@ -59,7 +59,7 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 			if _, err := openCertificates(cfg, newLog(a.err, cfg, new(slog.LevelVar)), nil); err != nil {
 				return err
 			}
-			return a.print(checked{Good: true, Warnings: cfg.Warnings()}, func(w io.Writer) {
+			return a.print(checked{Good: true, Warnings: a.warnings(cfg)}, func(w io.Writer) {
 				fmt.Fprintln(w, "the configuration is good")
 			})
 		}

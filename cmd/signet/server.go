@@ -24,6 +24,7 @@ import (
 	"signet/internal/consumers"
 	"signet/internal/control"
 	"signet/internal/event"
+	"signet/internal/hashpool"
 	"signet/internal/metrics"
 	"signet/internal/tracing"
 	"signet/internal/web"
@@ -63,6 +64,7 @@ type server struct {
 	ops          *opsServer // nil if there is none
 	metrics      *metrics.Metrics
 	control      *control.Server
+	hashes       *hashpool.Pool
 }
 
 // newServer takes the address first and the data directory then, so that a
@@ -128,8 +130,10 @@ func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 	if err := makeDataDir(s.cfg.Data); err != nil {
 		return err
 	}
+	room := newRoom()
+	s.hashes = hashpool.New(s.log, room.cores())
 	opts := openOptions{config: s.cfg, log: s.log, now: from.Now, elapsed: from.Elapsed, wait: doorTimeout,
-		events: s.metrics, metrics: s.metrics, room: newRoom(), traces: from.Traces}
+		events: s.metrics, metrics: s.metrics, room: room, hasher: s.hashes, traces: from.Traces}
 	if running, err := control.Dial(ctx, s.cfg.SocketPath()); err == nil {
 		running.Close()
 		opts.wait = pollDatabase // another server holds the database, not a command
@@ -218,6 +222,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 		return nil
 	})
 	group.Go(s.control.Serve)
+	group.Go(func() error { s.hashes.Start(); return nil })
 	group.Go(func() error { s.control.Watch(running); return nil })
 	group.Go(s.ops.Serve)
 	group.Go(func() error { s.announce(running); return nil })
@@ -234,6 +239,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	}
 	group.Go(func() error { <-running.Done(); return s.stop() })
 	err := group.Wait()
+	s.hashes.Close()
 	s.record(ctx, "stop", err)
 	return errors.Join(err, s.domains.close())
 }

@@ -67,6 +67,9 @@ type Log struct {
 	reopen chan chan error
 	marked chan struct{} // there is a mark that the database does not know
 	saving sync.Mutex    // held while the mark is stored: an older one never comes after
+	own    ownMarks      // guarded by saving, as are known and other
+	known  bool          // the database has the first of own
+	other  bool          // it was told that the database has another log's
 	closed chan struct{}
 	ended  chan struct{} // the writer has
 	close  sync.Once
@@ -115,6 +118,7 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 		return nil, fmt.Errorf("read the mark of the audit log: %w", err)
 	}
 	l.stands.Store(&mark)
+	l.own, l.known = ownMarks{mark}, true
 	if !opts.Lazy {
 		if err := l.open(atStart); err != nil {
 			return nil, err

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -264,19 +263,4 @@ func (l *Log) mark() {
 			}
 		}
 	}
-}
-
-// saveLimit bounds how long a store may take to keep the mark.
-const saveLimit = 10 * time.Second
-
-func (l *Log) saveMark() error {
-	l.saving.Lock()
-	defer l.saving.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), saveLimit)
-	defer cancel()
-	kept, err := l.marks.AuditMark(ctx)
-	if mark := l.Mark(); err == nil && kept != mark {
-		err = l.marks.SetAuditMark(ctx, mark)
-	}
-	return err
 }

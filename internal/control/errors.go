@@ -49,7 +49,7 @@ func hint(err error) string {
 		return "signet sessions list  # shows the sessions"
 	case errors.Is(err, audit.ErrUnwritten):
 		return "make room on the disk of the audit log; the record is kept in memory until it can be written"
-	case errors.As(err, &busy):
+	case errors.As(err, &busy), errors.Is(err, users.ErrHasher):
 		return "try again in a moment"
 	case errors.Is(err, syscall.ENOSPC):
 		return "df -h  # shows which disk is full; once there is room a running server goes on by itself"

@@ -30,6 +30,10 @@ type Database struct {
 	// leave this machine.
 	TLS   string
 	Local bool
+	// Unverified: TLS is used, and the other end has not proved who it is.
+	Unverified bool
+	// Commit is its synchronous_commit; empty if it does not say.
+	Commit string
 }
 
 // Checks judges it.
@@ -43,6 +47,12 @@ func (d Database) Checks() []Check {
 	d.judgeClock(r)
 	if d.TLS == "" && !d.Local {
 		r.fail("put sslmode=verify-full into the URL of store, and sslrootcert if its CA is your own", "the connection is not encrypted, and leaves this machine")
+	}
+	if d.Unverified && !d.Local {
+		r.warn("put sslmode=verify-full into the URL of store, and sslrootcert if its CA is your own", "its certificate is not verified: whoever is on the way can pretend to be it")
+	}
+	if d.Commit == "off" {
+		r.warn("set it to on, at least for the user of signet: ALTER ROLE signet SET synchronous_commit = on", "it has synchronous_commit=off: a crash of it undoes what was answered, the revocation of a key too")
 	}
 	if d.RoundTrip > farDatabase {
 		r.warn("put it nearer: a refresh waits for one round trip, a login for more", "a round trip takes %s", d.RoundTrip.Round(100*time.Microsecond))

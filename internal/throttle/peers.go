@@ -42,8 +42,9 @@ func randomID() int64 {
 	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
 }
 
-// key is a subject's at all replicas. The secret keeps whoever reads the exchange from
-// trying names and addresses, and everybody from aiming at another's slot.
+// key is a subject's at all replicas. The secret keeps who does not know it from aiming
+// at another's slot. It hides nothing from who reads the whole database, where it lies
+// too: IPv4 addresses and names of accounts are soon tried.
 func (p *peers) key(s subject) uint64 {
 	mac := hmac.New(sha256.New, p.secret)
 	net := s.net.As16()

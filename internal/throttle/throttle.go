@@ -29,8 +29,8 @@
 //
 // Replicas of one issuer count together ([NewShared], [Limiter.Share]): once a second
 // each stores what failed and what was proved at it, and reads what the others stored.
-// There are keys and times in it, the keys hashes under a secret, and never a name or an
-// address. A failure is known at all replicas three seconds later, a proof clears
+// There are keys and times in it, the keys hashes under a secret that lies in the same
+// database, and never a name or an address as it is. A failure is known at all replicas three seconds later, a proof clears
 // and exempts as late. Until then a replica takes it that each
 // other one let as many tries pass as itself, and refuses more for these seconds. What
 // passed at several at the same instant nevertheless is paid back: the next wait is as

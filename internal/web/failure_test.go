@@ -90,6 +90,7 @@ func TestErrorsThatPass(t *testing.T) {
 		retry  string
 	}{
 		"busy":     {&users.BusyError{RetryAfter: 1500 * time.Millisecond}, 503, "Too many logins at once; try again.", "2"},
+		"hasher":   {fmt.Errorf("%w: it ended", users.ErrHasher), 503, "Passwords cannot be checked now; try again.", "1"},
 		"too long": {fmt.Errorf("login: %w", long), 500, long.Error(), ""},
 		"deadline": {fmt.Errorf("wait: %w", context.DeadlineExceeded), 503, "The request could not be finished in time; try again.", "1"},
 	} {

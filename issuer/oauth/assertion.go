@@ -161,16 +161,18 @@ func (r *Clients) Run(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
-		for {
-			n, err := r.store.SweepAssertions(ctx, r.now().Add(-2*assertionLeeway), sweepStep)
-			if err != nil || n < sweepStep {
-				break // what failed is tried again the next time
-			}
-		}
+		r.sweep(ctx) // what failed is tried again the next time
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+	}
+}
+
+func (r *Clients) sweep(ctx context.Context) {
+	passed, err := r.passed(ctx)
+	for n := sweepStep; err == nil && n == sweepStep; {
+		n, err = r.store.SweepAssertions(ctx, passed.Add(-2*assertionLeeway), sweepStep)
 	}
 }

@@ -70,15 +70,7 @@ func (h *Hash) Tells(password string) bool {
 // one where there is no account. ErrScheme, ErrShape or ErrCost if no hash that
 // Parse takes is of that kind.
 func Decoy(kind string) (*Hash, error) {
-	if len(kind) > MaxEncodedBytes {
-		return nil, fmt.Errorf("%w: a kind of %d bytes", ErrShape, len(kind))
-	}
-	name, params, _ := strings.Cut(kind, " ")
-	s, ok := schemes[name]
-	if !ok {
-		return nil, fmt.Errorf("%w: unknown kind %.100q", ErrScheme, kind)
-	}
-	cost, err := s.readCost(params)
+	s, cost, err := ofKind(kind)
 	if err != nil {
 		return nil, err
 	}

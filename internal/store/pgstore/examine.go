@@ -25,6 +25,10 @@ type Examined struct {
 	// this machine.
 	TLS   string
 	Local bool
+	// Unverified: TLS is used, and the other end has not proved who it is.
+	Unverified bool
+	// Commit is when a commit is answered (synchronous_commit), empty if it does not say.
+	Commit string
 }
 
 // questions is how many are asked: the first pays for what the others find ready.
@@ -44,7 +48,8 @@ func Examine(ctx context.Context, url string) (found Examined, err error) {
 	defer c.Close(context.WithoutCancel(ctx))
 	found.Known = schemaVersion
 	found.transport(c.PgConn().Conn())
-	if err := errors.Join(found.product(ctx, c), found.schema(ctx, c), found.time(ctx, c)); err != nil {
+	found.Unverified = found.TLS != "" && unverified(config.ConnConfig)
+	if err := errors.Join(found.product(ctx, c), found.schema(ctx, c), found.commit(ctx, c), found.time(ctx, c)); err != nil {
 		return found, storageError("ask", name, err)
 	}
 	return found, nil
@@ -71,6 +76,14 @@ func (e *Examined) product(ctx context.Context, c *pgx.Conn) error {
 func (e *Examined) schema(ctx context.Context, c *pgx.Conn) error {
 	err := c.QueryRow(ctx, readSchema).Scan(&e.Schema)
 	if code(err) == undefinedTable || errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+func (e *Examined) commit(ctx context.Context, c *pgx.Conn) error {
+	err := c.QueryRow(ctx, readCommit).Scan(&e.Commit)
+	if code(err) == undefinedFunction {
 		return nil
 	}
 	return err

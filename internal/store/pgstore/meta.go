@@ -35,7 +35,7 @@ func (s *Store) sharedKey(ctx context.Context, name string) ([]byte, error) {
 	}
 	fresh := make([]byte, 32)
 	rand.Read(fresh)
-	err := s.write(ctx, func(ctx context.Context, q querier) error {
+	err := s.writeOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		_, err := q.Exec(ctx, `INSERT INTO signet_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, text(name), fresh)
 		return err
 	})
@@ -47,7 +47,7 @@ func (s *Store) sharedKey(ctx context.Context, name string) ([]byte, error) {
 
 // meta returns a named value, or nil.
 func (s *Store) meta(ctx context.Context, name string) (value []byte, err error) {
-	err = s.read(ctx, func(ctx context.Context, q querier) error {
+	err = s.readOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		err := q.QueryRow(ctx, `SELECT value FROM signet_meta WHERE name = $1`, text(name)).Scan(&value)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -58,7 +58,7 @@ func (s *Store) meta(ctx context.Context, name string) (value []byte, err error)
 }
 
 func (s *Store) setMeta(ctx context.Context, name string, value []byte) error {
-	return s.write(ctx, func(ctx context.Context, q querier) error {
+	return s.writeOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		_, err := q.Exec(ctx, putMeta, text(name), value)
 		return err
 	})

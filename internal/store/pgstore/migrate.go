@@ -35,18 +35,33 @@ const migrationTries = 20
 func (s *Store) migrate(ctx context.Context) error {
 	for try := 1; ; try++ {
 		version, err := s.schemaVersion(ctx)
+		if err == nil {
+			err = s.admit(version)
+		}
 		if err == nil && version < schemaVersion {
 			err = s.migrateTo(ctx, version+1)
 		}
 		switch {
 		case err == nil && version == schemaVersion:
 			return nil
-		case err == nil && version > schemaVersion:
-			return fmt.Errorf("%w: its tables have version %d, and this signet knows %d: run the newer signet, or restore a backup from before it", ErrSchemaNewer, version, schemaVersion)
 		case err != nil && (try == migrationTries || !raced(err) || !pause(ctx, try)):
 			return err
 		}
 	}
+}
+
+// admit refuses tables of another version than this Signet's, as far as it may not change
+// them.
+func (s *Store) admit(version int64) error {
+	switch {
+	case version > schemaVersion:
+		return fmt.Errorf("%w: its tables have version %d, and this signet knows %d: run the newer signet, or restore a backup from before it", ErrSchemaNewer, version, schemaVersion)
+	case version == 0 && s.opts.Tables != MakeTables:
+		return fmt.Errorf("%w: %s", ErrNoTables, s.name)
+	case version < schemaVersion && s.opts.Tables == KeepTables:
+		return fmt.Errorf("%w: its tables have version %d, and this signet has %d", ErrSchemaOlder, version, schemaVersion)
+	}
+	return nil
 }
 
 // raced reports an error that others cause who make the same tables at the same moment:
@@ -55,17 +70,20 @@ func raced(err error) bool {
 	return slices.Contains([]string{uniqueViolation, duplicateTable, duplicateObject, undefinedTable, lockNotAvailable, internalError, serializationFailure}, code(err))
 }
 
-// schemaVersion reads the version, and makes the table that holds it.
+// schemaVersion reads the version, and makes the table that holds it if it may.
 func (s *Store) schemaVersion(ctx context.Context) (version int64, err error) {
 	err = s.read(ctx, func(ctx context.Context, q querier) error {
 		err := q.QueryRow(ctx, readSchema).Scan(&version)
 		if code(err) != undefinedTable && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
+		version = 0
+		if s.opts.Tables != MakeTables {
+			return nil
+		}
 		if _, err := q.Exec(ctx, makeSchema); err != nil {
 			return err
 		}
-		version = 0
 		_, err = q.Exec(ctx, beginSchema)
 		return err
 	})
@@ -79,7 +97,7 @@ func (s *Store) migrateTo(ctx context.Context, version int64) error {
 		return err
 	}
 	done := false
-	err = s.transact(ctx, func(ctx context.Context, q querier) error {
+	err = s.transactLong(ctx, func(ctx context.Context, q querier) error {
 		done = false
 		var stored int64
 		if err := q.QueryRow(ctx, readSchema+` FOR UPDATE`).Scan(&stored); err != nil || stored >= version {

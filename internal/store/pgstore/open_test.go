@@ -116,6 +116,39 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
+// TestTablesAreKept: who may not make tables, or not change them, leaves the database as it
+// was and says so.
+func TestTablesAreKept(t *testing.T) {
+	url := newDatabase(t)
+	refused := func(tables Tables, want error) {
+		t.Helper()
+		s, err := Open(t.Context(), url, Options{Logger: quiet, Tables: tables})
+		if !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		if s != nil {
+			must(t, s.Close())
+		}
+	}
+	for _, tables := range []Tables{UpgradeTables, KeepTables} {
+		refused(tables, ErrNoTables)
+		if found, err := Examine(t.Context(), url); err != nil || found.Schema != 0 {
+			t.Errorf("it made tables of version %d, %v", found.Schema, err)
+		}
+	}
+	openTest(t, url)
+	refused(KeepTables, nil)
+	exec(t, url, `UPDATE signet_schema SET version = 1`)
+	refused(KeepTables, ErrSchemaOlder)
+	if found, err := Examine(t.Context(), url); err != nil || found.Schema != 1 {
+		t.Errorf("the tables have version %d, %v, want the one they had", found.Schema, err)
+	}
+	refused(UpgradeTables, nil)
+	refused(KeepTables, nil)
+	exec(t, url, `UPDATE signet_schema SET version = 0`) // as a start that was cut off leaves it
+	refused(UpgradeTables, ErrNoTables)
+}
+
 // TestForeignTables: those of another program in the same database are in nobody's way.
 func TestForeignTables(t *testing.T) {
 	url := newDatabase(t)
@@ -141,6 +174,7 @@ func TestURLs(t *testing.T) {
 		{"postgres://u:" + secret + "@h/db?sslmode=disable", "could be in plain text"},
 		{"postgres://u:" + secret + "@localhost,h/db", "the connection to h could be in plain text"},
 		{"postgres://u:" + secret + "@/db?host=192.0.2.1", "could be in plain text"},
+		{"postgres://u:" + secret + "@localhost/db?target_session_attrs=prefer-standby", "target_session_attrs=prefer-standby leads to a standby"},
 	} {
 		s, err := Open(t.Context(), c.url, Options{Logger: quiet})
 		if !errors.Is(err, ErrURL) || !strings.Contains(fmt.Sprint(err), c.want) || strings.Contains(fmt.Sprint(err), secret) {
@@ -161,8 +195,8 @@ func TestPasswordIsNowhere(t *testing.T) {
 	if !errors.Is(err, ErrStorage) || !strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error()+told.String(), secret) {
 		t.Errorf("got %v and the log %q", err, told.String())
 	}
-	_, shown, err := parse("postgres://u:" + secret + "@localhost/db?application_name=x&password=" + secret + "&sslpassword=" + secret)
-	if err != nil || shown != "postgres://u@localhost/db?application_name=x" {
+	_, shown, err := parse("postgres://u:" + secret + "@localhost/db?connect_timeout=7&password=" + secret + "&sslpassword=" + secret)
+	if err != nil || shown != "postgres://u@localhost/db?connect_timeout=7" {
 		t.Errorf("got %v, and the URL %s", err, shown)
 	}
 	url := strings.Replace(newDatabase(t), "signet@", "signet:"+secret+"@", 1)

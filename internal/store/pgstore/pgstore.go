@@ -50,6 +50,23 @@ var (
 	ErrURL = errors.New("the database URL cannot be used")
 	// ErrSchemaNewer: the tables belong to a newer Signet. They were not changed.
 	ErrSchemaNewer = errors.New("the database belongs to a newer signet")
+	// ErrSchemaOlder: the tables belong to an older Signet, and KeepTables was asked for.
+	ErrSchemaOlder = errors.New("the database belongs to an older signet")
+	// ErrNoTables: the database has no tables of Signet, and none were to be made.
+	ErrNoTables = errors.New("the database has no tables of signet")
+)
+
+// Tables is what Open may do to the tables.
+type Tables int
+
+// From the most on.
+const (
+	// MakeTables makes them, and brings those of an older Signet up to date.
+	MakeTables Tables = iota
+	// UpgradeTables makes none.
+	UpgradeTables
+	// KeepTables changes none.
+	KeepTables
 )
 
 // Options configure a Store.
@@ -65,6 +82,8 @@ type Options struct {
 	Replica string
 	// Application is what connections are called in the server; empty means signet.
 	Application string
+	// Tables is what may be done to the tables.
+	Tables Tables
 
 	// filling opens a database that is being filled, too; see OpenTarget.
 	filling bool
@@ -73,20 +92,23 @@ type Options struct {
 // Store is a pool of connections to one database. Its methods may be called concurrently.
 type Store struct {
 	pool *pgxpool.Pool
-	name string // the URL without its password
+	own  *pgxpool.Pool // see openOwn
+	name string        // the URL without its password
 	opts Options
 	log  *slog.Logger
-	// acquireLimit is the constant, except in tests of a pool that is exhausted.
-	acquireLimit time.Duration
+	// acquireLimit and callLimit are the constants, except in tests.
+	acquireLimit, callLimit time.Duration
+	warnings                []string // see Warnings
 
 	mu     sync.RWMutex // guards closed, and calls.Add against calls.Wait
 	closed bool
 	calls  sync.WaitGroup
 }
 
-// Open connects to the database with this URL and brings its tables up to date. ErrURL if
-// the URL cannot be used, ErrSchemaNewer if the tables are a newer Signet's, ErrStorage if
-// the database cannot be reached.
+// Open connects to the database with this URL and brings its tables up to date, as far as
+// Options.Tables lets it. ErrURL if the URL cannot be used; ErrSchemaNewer, ErrSchemaOlder
+// or ErrNoTables if the tables are not this Signet's; ErrStorage if the database cannot be
+// reached.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -98,7 +120,6 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if opts.Application != "" {
 		config.ConnConfig.RuntimeParams["application_name"] = opts.Application
 	}
-	warnUnverified(opts.Logger, config.ConnConfig)
 	return open(ctx, config, name, opts)
 }
 
@@ -107,15 +128,24 @@ func open(ctx context.Context, config *pgxpool.Config, name string, opts Options
 	if err != nil {
 		return nil, storageError("connect to", name, err)
 	}
-	s := &Store{pool: pool, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit}
+	own, err := openOwn(ctx, config)
+	if err != nil {
+		pool.Close()
+		return nil, storageError("connect to", name, err)
+	}
+	s := &Store{pool: pool, own: own, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit, callLimit: callLimit}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// prepare brings the tables up to date, and refuses what a migration has not finished.
+// prepare warns, brings the tables up to date, and refuses what a migration has not
+// finished.
 func (s *Store) prepare(ctx context.Context) error {
+	if err := s.warn(ctx); err != nil {
+		return err
+	}
 	if err := s.migrate(ctx); err != nil || s.opts.filling {
 		return err
 	}
@@ -137,6 +167,7 @@ func (s *Store) Close() error {
 	}
 	s.calls.Wait()
 	s.pool.Close()
+	s.own.Close()
 	return nil
 }
 

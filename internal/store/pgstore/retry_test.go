@@ -324,6 +324,23 @@ func TestWriteOutlivesItsCaller(t *testing.T) {
 	}
 }
 
+// TestRefreshEndsWithItsDeadline: a refresh that is slow is given up in time, and it is
+// said that it may have been made.
+func TestRefreshEndsWithItsDeadline(t *testing.T) {
+	url := newDatabase(t)
+	s := openTest(t, url)
+	session, u := testSession(1), testUser(1)
+	must(t, s.CreateUser(t.Context(), u))
+	must(t, s.CreateSession(t.Context(), session))
+	defer locked(t, url, session.ID)()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	step := issuer.Step{Presented: session.Current, Next: session.ID, Now: testNow, Expires: session.Ends}
+	if _, _, _, err := s.AdvanceWithUser(ctx, session.ID, u.ID, step, 1000); !errors.Is(err, ErrStorage) || !strings.Contains(err.Error(), uncertain) {
+		t.Errorf("got %v, want an unknown result", err)
+	}
+}
+
 // TestTimeouts: a statement that takes too long, a lock that is not to be had and a pool
 // with nothing to give are each reported as what they are.
 func TestTimeouts(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 // LoadRing implements keystore.Store.
 func (s *Store) LoadRing(ctx context.Context) (ring keystore.Ring, err error) {
-	err = s.read(ctx, func(ctx context.Context, q querier) error {
+	err = s.readOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		ring = keystore.Ring{}
 		var value []byte
 		err := q.QueryRow(ctx, `SELECT ring FROM signet_ring WHERE one = 1`).Scan(&value)
@@ -39,7 +39,7 @@ func (s *Store) ReplaceRing(ctx context.Context, r keystore.Ring) error {
 	if expected == 0 {
 		sql = `INSERT INTO signet_ring (one, version, ring) VALUES (1, $1 + 1, $2) ON CONFLICT (one) DO NOTHING`
 	}
-	return s.write(ctx, func(ctx context.Context, q querier) error {
+	return s.writeOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		return orRefuse(keystore.ErrConflict)(q.Exec(ctx, sql, expected, value))
 	})
 }

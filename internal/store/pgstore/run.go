@@ -31,7 +31,7 @@ const (
 var errChanged = errors.New("the record is changed by others all the time")
 
 // errBusy: the pool has no connection to give.
-var errBusy = errors.New("all connections are in use: raise pool_max_conns in the URL")
+var errBusy = errors.New("all connections are in use")
 
 // querier is a connection, or a transaction on one.
 type querier interface {
@@ -42,15 +42,23 @@ type querier interface {
 
 // read runs fn, which only reads and may run more than once.
 func (s *Store) read(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
-	return s.run(ctx, "read", func(ctx context.Context, c *pgxpool.Conn) error { return fn(ctx, c) })
+	return s.readOn(ctx, s.pool, fn)
+}
+
+func (s *Store) readOn(ctx context.Context, pool *pgxpool.Pool, fn func(ctx context.Context, q querier) error) error {
+	return s.run(ctx, pool, "read", func(ctx context.Context, c *pgxpool.Conn) error { return fn(ctx, c) })
 }
 
 // write runs fn, which changes something by its last statement alone: that is a
 // transaction of its own. What fn leaves in the variables around it must come from its
 // last run.
 func (s *Store) write(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
+	return s.writeOn(ctx, s.pool, fn)
+}
+
+func (s *Store) writeOn(ctx context.Context, pool *pgxpool.Pool, fn func(ctx context.Context, q querier) error) error {
 	return s.told(func() error {
-		return s.run(ctx, "write to", func(ctx context.Context, c *pgxpool.Conn) error {
+		return s.run(ctx, pool, "write to", func(ctx context.Context, c *pgxpool.Conn) error {
 			err := fn(ctx, c)
 			if lost(err) {
 				return unsure{err}
@@ -62,22 +70,30 @@ func (s *Store) write(ctx context.Context, fn func(ctx context.Context, q querie
 
 // transact runs fn in a transaction, which an error of fn rolls back.
 func (s *Store) transact(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
-	return s.told(func() error {
-		return s.run(ctx, "write to", func(ctx context.Context, c *pgxpool.Conn) error {
-			tx, err := c.Begin(ctx)
-			if err != nil {
-				return err
-			}
-			defer tx.Rollback(ctx) // after a commit it does nothing
-			if err := fn(ctx, tx); err != nil {
-				return err
-			}
-			if err = tx.Commit(ctx); lost(err) {
-				return unsure{err}
-			}
+	return s.told(func() error { return s.run(ctx, s.pool, "write to", inTransaction(fn)) })
+}
+
+// transactLong is transact for what may take minutes: no limit holds but those that fn sets
+// in the server, and the end of ctx cuts it off.
+func (s *Store) transactLong(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
+	return s.told(func() error { return s.runWithin(ctx, ctx, s.pool, "write to", inTransaction(fn)) })
+}
+
+func inTransaction(fn func(ctx context.Context, q querier) error) func(ctx context.Context, c *pgxpool.Conn) error {
+	return func(ctx context.Context, c *pgxpool.Conn) error {
+		tx, err := c.Begin(ctx)
+		if err != nil {
 			return err
-		})
-	})
+		}
+		defer tx.Rollback(ctx) // after a commit it does nothing
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		if err = tx.Commit(ctx); lost(err) {
+			return unsure{err}
+		}
+		return err
+	}
 }
 
 // told tells of a write that was made, or that the database failed to make.
@@ -90,21 +106,26 @@ func (s *Store) told(write func() error) error {
 	return err
 }
 
-// run gives fn a connection, and tries again where nothing can have been changed. What
+// run gives fn a connection of the pool, and tries again where nothing can have been changed. What
 // has begun does not end with ctx, only with its deadline: to cut it off would leave its
 // result unknown, and cost the connection, at the will of any client that hangs up.
-func (s *Store) run(ctx context.Context, what string, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
+func (s *Store) run(ctx context.Context, pool *pgxpool.Pool, what string, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
+	within, cancel := detach(ctx, s.callLimit)
+	defer cancel()
+	return s.runWithin(ctx, within, pool, what, fn)
+}
+
+// runWithin is run where what has begun ends with within.
+func (s *Store) runWithin(ctx, within context.Context, pool *pgxpool.Pool, what string, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
 	if !s.enter() {
 		return ErrClosed
 	}
 	defer s.calls.Done()
-	within, cancel := detach(ctx)
-	defer cancel()
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := s.once(ctx, within, fn)
+		err := s.once(ctx, within, pool, fn)
 		if err == nil || errors.Is(err, ErrStorage) {
 			return err
 		}
@@ -118,8 +139,8 @@ func (s *Store) run(ctx context.Context, what string, fn func(ctx context.Contex
 }
 
 // once is one try.
-func (s *Store) once(ctx, within context.Context, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
-	c, err := s.acquire(ctx)
+func (s *Store) once(ctx, within context.Context, pool *pgxpool.Pool, fn func(ctx context.Context, c *pgxpool.Conn) error) error {
+	c, err := s.acquire(ctx, pool)
 	if err != nil {
 		return err
 	}
@@ -133,16 +154,19 @@ func (s *Store) once(ctx, within context.Context, fn func(ctx context.Context, c
 	return err
 }
 
-func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+func (s *Store) acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	wait, cancel := context.WithTimeout(ctx, s.acquireLimit)
 	defer cancel()
-	c, err := s.pool.Acquire(wait)
+	c, err := pool.Acquire(wait)
 	switch {
 	case err == nil:
 		return c, nil
 	case ctx.Err() != nil:
 		return nil, refuse(ctx.Err())
-	case wait.Err() != nil && s.pool.Stat().AcquiredConns() >= s.pool.Config().MaxConns:
+	case wait.Err() != nil && pool.Stat().AcquiredConns() >= pool.Config().MaxConns:
+		if pool == s.pool {
+			return nil, fmt.Errorf("%w: raise pool_max_conns in the URL", errBusy)
+		}
 		return nil, errBusy
 	}
 	if _, refused := errors.AsType[*tls.CertificateVerificationError](err); refused {
@@ -151,9 +175,9 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return nil, connectError{err}
 }
 
-// detach is ctx without its cancellation, but with its deadline or callLimit.
-func detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := time.Now().Add(callLimit)
+// detach is ctx without its cancellation, but with its deadline, which most bounds.
+func detach(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	limit := time.Now().Add(most)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(limit) {
 		limit = deadline
 	}

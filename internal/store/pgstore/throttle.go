@@ -32,7 +32,7 @@ func (s *Store) Exchange(ctx context.Context, out throttle.Batch, seen map[int64
 	for replica, number := range seen {
 		replicas, numbers = append(replicas, replica), append(numbers, number)
 	}
-	err = s.read(ctx, func(ctx context.Context, q querier) error {
+	err = s.readOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		rows, err := q.Query(ctx, otherBatches, out.Replica, replicas, numbers, throttle.Kept.Microseconds(), throttle.MaxBatches)
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (s *Store) Exchange(ctx context.Context, out throttle.Batch, seen map[int64
 }
 
 func (s *Store) storeBatch(ctx context.Context, b throttle.Batch) error {
-	return s.write(ctx, func(ctx context.Context, q querier) error {
+	return s.writeOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		_, err := q.Exec(ctx, storeBatch, b.Replica, b.Number, b.Age.Microseconds(), b.Body)
 		return err
 	})
@@ -59,7 +59,7 @@ func scanBatch(row pgx.CollectableRow) (b throttle.Batch, err error) {
 
 // Sweep implements throttle.Exchange.
 func (s *Store) Sweep(ctx context.Context) error {
-	return s.write(ctx, func(ctx context.Context, q querier) error {
+	return s.writeOn(ctx, s.own, func(ctx context.Context, q querier) error {
 		_, err := q.Exec(ctx, `DELETE FROM signet_throttle WHERE made <= now() - $1::bigint * interval '1 microsecond'`, throttle.Kept.Microseconds())
 		return err
 	})

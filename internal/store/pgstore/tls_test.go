@@ -49,8 +49,11 @@ func TestTLS(t *testing.T) {
 		}
 		var told strings.Builder
 		began := time.Now()
-		s, err := Open(t.Context(), "postgres://signet@"+net.JoinHostPort(c.host, port)+"/postgres?"+query.Encode(),
-			Options{Logger: slog.New(slog.NewTextHandler(&told, nil))})
+		text := "postgres://signet@" + net.JoinHostPort(c.host, port) + "/postgres?" + query.Encode()
+		s, err := Open(t.Context(), text, Options{Logger: slog.New(slog.NewTextHandler(&told, nil))})
+		if found, err := Examine(t.Context(), text); (err == nil) != (c.want == "") || found.Unverified != (c.warning != "") {
+			t.Errorf("a look by %s to %s: unverified %v, %v", c.mode, c.host, found.Unverified, err)
+		}
 		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrStorage) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s to %s with %s: got %v, want %q", c.mode, c.host, c.root, err, c.want)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"signet/internal/audit"
 	"signet/internal/store/record"
@@ -39,7 +40,12 @@ type filled struct {
 type Target struct {
 	*Store
 	from string
+	last []byte // the mark as this migration left it, or found it
 }
+
+// errOvertaken: the mark is not as this migration left it. Nothing may be put, emptied or
+// opened on its behalf any more: the other one may have finished, and servers be at work.
+var errOvertaken = errors.New("another signet migrate fills the same database, or has finished it: this one has changed nothing since")
 
 // OpenTarget opens the database with this URL, which must be empty, to be filled from what
 // from names, or goes on with one that was begun so; anew empties that first. It returns
@@ -51,7 +57,7 @@ func OpenTarget(ctx context.Context, url, from string, anew bool, opts Options) 
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{store, from}
+	t := &Target{Store: store, from: from}
 	if err := t.begin(ctx, anew); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -60,7 +66,8 @@ func OpenTarget(ctx context.Context, url, from string, anew bool, opts Options) 
 
 // begin leaves the mark, or finds it.
 func (t *Target) begin(ctx context.Context, anew bool) error {
-	mark, err := t.filling(ctx)
+	value, mark, err := t.filling(ctx)
+	t.last = value
 	switch {
 	case err != nil:
 		return err
@@ -83,7 +90,11 @@ func (t *Target) beginEmpty(ctx context.Context) error {
 	for _, table := range tables {
 		looks = append(looks, "EXISTS (SELECT 1 FROM "+table+")")
 	}
-	return t.transact(ctx, func(ctx context.Context, q querier) error {
+	first, err := t.markAt(transfer.Place{})
+	if err != nil {
+		return err
+	}
+	return t.leave(ctx, first, func(ctx context.Context, q querier) error {
 		var used bool
 		if err := q.QueryRow(ctx, "SELECT "+strings.Join(looks, " OR ")).Scan(&used); err != nil {
 			return err
@@ -91,50 +102,82 @@ func (t *Target) beginEmpty(ctx context.Context) error {
 		if used {
 			return refuse(fmt.Errorf("%s: %w", t.name, fs.ErrExist))
 		}
-		return t.mark(ctx, q, transfer.Place{})
+		tag, err := q.Exec(ctx, `INSERT INTO signet_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, text(nameFilling), first)
+		return t.oneRow(tag, err)
 	})
 }
 
-// empty forgets what was filled in.
+// empty forgets what was filled in. The mark comes first: its row lock keeps out another
+// migration, and it is not there where one has finished.
 func (t *Target) empty(ctx context.Context) error {
-	return t.transact(ctx, func(ctx context.Context, q querier) error {
+	first, err := t.markAt(transfer.Place{})
+	if err != nil {
+		return err
+	}
+	return t.leave(ctx, first, func(ctx context.Context, q querier) error {
 		if _, err := q.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
 			return err
 		}
+		if err := t.replaceMark(ctx, q, first); err != nil {
+			return err
+		}
 		for _, table := range tables {
+			if table == "signet_meta" {
+				continue
+			}
 			if _, err := q.Exec(ctx, `TRUNCATE TABLE `+table); err != nil {
 				return err
 			}
 		}
-		return t.mark(ctx, q, transfer.Place{})
+		_, err := q.Exec(ctx, `DELETE FROM signet_meta WHERE name <> $1`, text(nameFilling))
+		return err
 	})
 }
 
-func (t *Target) mark(ctx context.Context, q querier, at transfer.Place) error {
-	mark, err := json.Marshal(filled{From: t.from, Place: at})
-	if err != nil {
-		return err
+// leave makes a change that leaves this mark.
+func (t *Target) leave(ctx context.Context, mark []byte, change func(ctx context.Context, q querier) error) error {
+	err := t.transactLong(ctx, change)
+	if err == nil {
+		t.last = mark
 	}
-	_, err = q.Exec(ctx, putMeta, text(nameFilling), mark)
 	return err
 }
 
-// filling returns what the database says of its being filled; nil if it is not.
-func (s *Store) filling(ctx context.Context) (*filled, error) {
+func (t *Target) markAt(at transfer.Place) ([]byte, error) {
+	return json.Marshal(filled{From: t.from, Place: at})
+}
+
+// replaceMark puts a mark in the place of the last one.
+func (t *Target) replaceMark(ctx context.Context, q querier, mark []byte) error {
+	tag, err := q.Exec(ctx, `UPDATE signet_meta SET value = $3 WHERE name = $1 AND value = $2`, text(nameFilling), t.last, mark)
+	return t.oneRow(tag, err)
+}
+
+// oneRow is errOvertaken where the mark was not as it should be.
+func (t *Target) oneRow(tag pgconn.CommandTag, err error) error {
+	if err == nil && tag.RowsAffected() != 1 {
+		return refuse(fmt.Errorf("%s: %w", t.name, errOvertaken))
+	}
+	return err
+}
+
+// filling returns what the database says of its being filled, also as it is written; nil
+// if it is not.
+func (s *Store) filling(ctx context.Context) ([]byte, *filled, error) {
 	value, err := s.meta(ctx, nameFilling)
 	if err != nil || value == nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mark := new(filled)
 	if err := json.Unmarshal(value, mark); err != nil {
-		return nil, storageError("read the place of its filling in", s.name, err)
+		return nil, nil, storageError("read the place of its filling in", s.name, err)
 	}
-	return mark, nil
+	return value, mark, nil
 }
 
 // refuseFilling refuses a database that is not whole.
 func (s *Store) refuseFilling(ctx context.Context) error {
-	mark, err := s.filling(ctx)
+	_, mark, err := s.filling(ctx)
 	if err == nil && mark != nil {
 		return &transfer.FillingError{Database: s.name, From: mark.From}
 	}
@@ -143,7 +186,7 @@ func (s *Store) refuseFilling(ctx context.Context) error {
 
 // Place implements transfer.Target.
 func (t *Target) Place(ctx context.Context) (transfer.Place, error) {
-	mark, err := t.filling(ctx)
+	_, mark, err := t.filling(ctx)
 	if err != nil || mark == nil {
 		return transfer.Place{}, err
 	}
@@ -155,22 +198,26 @@ const fillTimeout = `SET LOCAL statement_timeout = '60s'`
 
 // Put implements transfer.Target.
 func (t *Target) Put(ctx context.Context, page transfer.Page, at transfer.Place) error {
-	return t.transact(ctx, func(ctx context.Context, q querier) error {
+	mark, err := t.markAt(at)
+	if err != nil {
+		return err
+	}
+	return t.leave(ctx, mark, func(ctx context.Context, q querier) error {
 		if _, err := q.Exec(ctx, fillTimeout); err != nil {
 			return err
 		}
-		if err := t.putPage(ctx, q, page); err != nil {
+		if err := t.replaceMark(ctx, q, mark); err != nil {
 			return err
 		}
-		return t.mark(ctx, q, at)
+		return t.putPage(ctx, q, page)
 	})
 }
 
 // Finish implements transfer.Target.
 func (t *Target) Finish(ctx context.Context) error {
 	return t.write(ctx, func(ctx context.Context, q querier) error {
-		_, err := q.Exec(ctx, `DELETE FROM signet_meta WHERE name = $1`, text(nameFilling))
-		return err
+		tag, err := q.Exec(ctx, `DELETE FROM signet_meta WHERE name = $1 AND value = $2`, text(nameFilling), t.last)
+		return t.oneRow(tag, err)
 	})
 }
 
@@ -251,6 +298,9 @@ func (t *Target) putSingle(ctx context.Context, q querier, one *transfer.Single)
 	}
 	if err == nil && one.AuditMark != (audit.Mark{}) {
 		_, err = q.Exec(ctx, putMeta, text(nameAuditMark+t.opts.Replica), mark)
+	}
+	if err == nil {
+		err = putOtherMarks(ctx, q, one.OtherMarks)
 	}
 	return err
 }
@@ -335,6 +385,9 @@ func (s *Store) single(ctx context.Context) (*transfer.Single, error) {
 		return nil, err
 	}
 	if one.AuditMark, err = s.AuditMark(ctx); err != nil {
+		return nil, err
+	}
+	if one.OtherMarks, err = s.OtherMarks(ctx); err != nil {
 		return nil, err
 	}
 	one.HashKinds, err = s.HashKinds(ctx)

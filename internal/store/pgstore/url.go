@@ -1,12 +1,13 @@
 package pgstore
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -24,11 +25,14 @@ const (
 // sessionSettings bound what a statement may wait for in the server, so that one that
 // hangs gives its connection back.
 var sessionSettings = map[string]string{
-	"application_name":                    "signet",
 	"statement_timeout":                   "5s",
 	"lock_timeout":                        "3s",
 	"idle_in_transaction_session_timeout": "10s",
 }
+
+// application is what connections are called: by it a migration sees that its source is in
+// use, so that neither the URL nor PGAPPNAME can call them otherwise.
+const application = "signet"
 
 // example is shown where a URL cannot be used.
 const example = "postgres://user@host:5432/name?sslmode=verify-full&sslrootcert=ca.pem"
@@ -54,6 +58,12 @@ func parse(text string) (*pgxpool.Config, string, error) {
 	}
 	if err := refusePlain(config.ConnConfig); err != nil {
 		return nil, name, err
+	}
+	if err := keepOffStandbys(config.ConnConfig, u.Query()); err != nil {
+		return nil, name, err
+	}
+	if named := u.Query().Get("application_name"); named != "" && named != application {
+		return nil, name, fmt.Errorf("%w: remove application_name from it: connections are called %s, by which signet migrate sees that the database is in use", ErrURL, application)
 	}
 	setDefaults(config, u.Query())
 	return config, name, nil
@@ -91,11 +101,25 @@ func setDefaults(config *pgxpool.Config, query url.Values) {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	config.PingTimeout = connectTimeout
+	config.ConnConfig.RuntimeParams["application_name"] = application
 	for name, value := range sessionSettings {
 		if _, set := config.ConnConfig.RuntimeParams[name]; !set {
 			config.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+}
+
+// keepOffStandbys has each new connection asked whether it takes writes. A standby would
+// answer reads with what is past: a key that was revoked, a session that was ended.
+func keepOffStandbys(config *pgx.ConnConfig, query url.Values) error {
+	switch asked := cmp.Or(query.Get("target_session_attrs"), os.Getenv("PGTARGETSESSIONATTRS")); asked {
+	case "":
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	case "any", "read-write", "primary":
+	default:
+		return fmt.Errorf("%w: target_session_attrs=%s leads to a standby, which takes no writes: leave it out, or say read-write", ErrURL, asked)
+	}
+	return nil
 }
 
 // way is one way in which a connection may be made.
@@ -122,16 +146,6 @@ func refusePlain(config *pgx.ConnConfig) error {
 		}
 	}
 	return nil
-}
-
-// warnUnverified says that TLS without a verified name keeps out listeners alone.
-func warnUnverified(log *slog.Logger, config *pgx.ConnConfig) {
-	for _, w := range ways(config) {
-		if w.tls != nil && w.tls.InsecureSkipVerify && w.tls.VerifyPeerCertificate == nil && w.tls.VerifyConnection == nil {
-			log.Warn("the certificate of the database is not verified: add sslmode=verify-full and sslrootcert=FILE to its URL", "host", w.host)
-			return
-		}
-	}
 }
 
 // local reports whether host is this machine.

@@ -28,7 +28,7 @@ func TestDigestSeesEveryField(t *testing.T) {
 	fields := 0
 	for _, record := range []any{
 		users.User{}, issuer.Session{}, oauth.Client{Secrets: []oauth.Secret{{}}}, transfer.Assertion{},
-		transfer.Single{Ring: keystore.Ring{Keys: []keystore.Key{{}}}},
+		transfer.Single{Ring: keystore.Ring{Keys: []keystore.Key{{}}}, OtherMarks: []transfer.ReplicaMark{{}}},
 	} {
 		base := digestOf(t, record)
 		changed := reflect.New(reflect.TypeOf(record)).Elem()

@@ -4,7 +4,7 @@
 //
 // Start at Copy. A store is read as a [Reader] and filled as a [Target], a page at a time;
 // boltstore and pgstore are both. What is read is compared at the end with what was
-// written, by count and by [Digest] of every record.
+// written, and with what is then in the source, by count and by [Digest] of every record.
 //
 // The package refuses to fill a store that holds anything else, and what it fills is no
 // database for a server before it is whole: a [Target] says so to whoever opens it. A
@@ -62,8 +62,17 @@ type Single struct {
 	Ring      keystore.Ring
 	DecoyKey  []byte
 	AuditMark audit.Mark
+	// OtherMarks are those of other replicas, in the order of their names. A store for one
+	// process has none, and takes none.
+	OtherMarks []ReplicaMark
 	// HashKinds are counts that a target makes by itself of the users.
 	HashKinds map[string]int
+}
+
+// ReplicaMark is the mark of a replica's audit log.
+type ReplicaMark struct {
+	Replica string
+	Mark    audit.Mark
 }
 
 // Reader reads a store that nobody changes meanwhile.
@@ -103,7 +112,7 @@ func (e *FillingError) Error() string {
 	return fmt.Sprintf("%s is not whole: signet migrate fills it from %s, or was interrupted", e.Database, e.From)
 }
 
-// ErrDiffers: the target does not hold what the source does.
+// ErrDiffers: the target does not hold what the source does, or no longer does.
 var ErrDiffers = errors.New("the copy differs")
 
 // Counted is what a copy holds of a kind.
@@ -120,7 +129,8 @@ var pageSize = 10_000
 // says that they were written before and are being compared.
 type Progress func(kind Kind, checking bool, done, all int)
 
-// Copy fills the target, compares it with the source, and finishes it. It goes on where
+// Copy fills the target, compares it with what was read of the source and that with the
+// source once more, and finishes it. It goes on where
 // an earlier Copy of the same source ended.
 func Copy(ctx context.Context, from Reader, to Target, tell Progress) ([]Counted, error) {
 	at, err := to.Place(ctx)
@@ -136,10 +146,12 @@ func Copy(ctx context.Context, from Reader, to Target, tell Progress) ([]Counted
 		}
 		read = append(read, counted)
 	}
-	for _, want := range read {
-		if err := compare(ctx, to, want, tell); err != nil {
-			return nil, err
-		}
+	if err := compareAll(ctx, to, "the copy", read, tell); err != nil {
+		return nil, err
+	}
+	// What came into the source behind the place of the copy shows nowhere else.
+	if err := compareAll(ctx, from, "the source afterwards", read, tell); err != nil {
+		return nil, err
 	}
 	return read, to.Finish(ctx)
 }
@@ -207,14 +219,23 @@ func walk(ctx context.Context, from Reader, kind Kind, tell func(done, all int),
 	return Counted{Kind: kind, Count: digest.Count(), Digest: digest.String()}, nil
 }
 
-func compare(ctx context.Context, to Reader, want Counted, tell Progress) error {
-	got, err := walk(ctx, to, want.Kind, func(done, all int) { tell(want.Kind, true, done, all) }, func(Page) error { return nil })
+func compareAll(ctx context.Context, in Reader, name string, want []Counted, tell Progress) error {
+	for _, w := range want {
+		if err := compare(ctx, in, name, w, tell); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func compare(ctx context.Context, in Reader, name string, want Counted, tell Progress) error {
+	got, err := walk(ctx, in, want.Kind, func(done, all int) { tell(want.Kind, true, done, all) }, func(Page) error { return nil })
 	if err != nil {
 		return err
 	}
 	if got != want {
-		return fmt.Errorf("%w: %s: %d with the digest %.16s… were read, and %d with %.16s… were found in it",
-			ErrDiffers, want.Kind, want.Count, want.Digest, got.Count, got.Digest)
+		return fmt.Errorf("%w: %s: %d with the digest %.16s… were read, and %d with %.16s… were found in %s",
+			ErrDiffers, want.Kind, want.Count, want.Digest, got.Count, got.Digest, name)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ var known = []struct {
 	{users.ErrName, Problem{Status: http.StatusBadRequest, Detail: "This user name cannot be used."}},
 	{users.ErrPassword, Problem{Status: http.StatusBadRequest, Detail: "This password cannot be used."}},
 	{users.ErrExists, Problem{Status: http.StatusConflict, Detail: "A user with this name exists already."}},
+	{users.ErrHasher, unavailable("Passwords cannot be checked now; try again.", time.Second)},
 	{users.ErrConflict, Problem{Status: http.StatusConflict, Detail: "The user was changed in the meantime; try again."}},
 	{users.ErrNotFound, Problem{Status: http.StatusNotFound, Detail: "No such user."}},
 	{issuer.ErrInactive, Problem{Status: http.StatusUnauthorized, Detail: "No active account found for the given token."}},
