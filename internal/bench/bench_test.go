@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"signet/internal/pgtest"
 )
 
 // needWrk skips, which scripts/test takes for a failure in CI.
@@ -28,6 +30,7 @@ func needWrk(t *testing.T) {
 // what it says of itself is true. No figure is judged.
 func TestQuickRun(t *testing.T) {
 	needWrk(t)
+	pgtest.Start(t) // or a skip: its rows have no figure without
 	file := filepath.Join(t.TempDir(), "rows.json")
 	cmd := exec.Command("../../scripts/bench", "--quick", "--limit", "8m", "--json", file)
 	out, err := cmd.CombinedOutput()

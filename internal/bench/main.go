@@ -148,6 +148,7 @@ func choose(o options) ([]section, error) {
 type scale struct {
 	slice, login time.Duration // of one turn, of HTTP and of logins
 	turns        int           // of each side
+	stores       int           // of each side, over PostgreSQL and over the file
 	pool         int           // sessions for one slice of refreshes
 	big          int           // users, and sessions, of the large file
 	rounds       int           // refreshes of each of those
@@ -157,11 +158,11 @@ type scale struct {
 }
 
 func (o options) scale() scale {
-	s := scale{slice: 3 * time.Second, login: 10 * time.Second, turns: 5, pool: 6000,
+	s := scale{slice: 3 * time.Second, login: 10 * time.Second, turns: 5, stores: 5, pool: 6000,
 		big: 200_000, rounds: 2, expired: 200_000, flat: time.Minute, limit: 30 * time.Minute}
 	switch {
 	case o.quick:
-		s = scale{slice: time.Second, login: 2 * time.Second, turns: 3, pool: 1500,
+		s = scale{slice: time.Second, login: 2 * time.Second, turns: 3, stores: 2, pool: 1500,
 			big: 50_000, rounds: 1, expired: 20_000, flat: 4 * time.Second, limit: 2*time.Minute - 5*time.Second}
 	case o.long:
 		s.big, s.expired, s.flat, s.limit = 5_000_000, 1_000_000, time.Hour, 6*time.Hour

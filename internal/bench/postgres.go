@@ -17,8 +17,8 @@ import (
 // for three: what the row shows is what it costs that they share, not that they add up.
 const replicas = 3
 
-// pgLoginTurns are few: a login is the same hash over every database.
-const pgLoginTurns = 2
+// pgLoginTurns is small: a login is the same hash over every database.
+const pgLoginTurns = 1
 
 // database is a PostgreSQL that syncs what it commits, with the settings that it has
 // unless somebody changes them.
@@ -40,7 +40,7 @@ func newDatabase(ctx context.Context, settings map[string]string) (*database, er
 }
 
 func measurePostgres(ctx context.Context, l *lab) (err error) {
-	dir, tokens, err := l.withSessions(ctx, "postgres", 2*l.scale.turns)
+	dir, tokens, err := l.withSessions(ctx, "postgres", 2*l.scale.stores)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (l *lab) compareStores(ctx context.Context, db *database, file *server, ser
 	}
 	inServer, inDatabase := cpuGauge(servers[0].Cmd.Process.Pid), cpuGauge(pid)
 	one, all := new(seen), new(seen)
-	got, err := inTurns(ctx, l.scale.turns, l.side(refreshLoad(file.url, inFile), new(seen)),
+	got, err := inTurns(ctx, l.scale.stores, l.side(refreshLoad(file.url, inFile), new(seen)),
 		l.gauged(refreshLoad(servers[0].url, atOne), one, inServer, inDatabase), l.together(loads, all))
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (l *lab) compareStores(ctx context.Context, db *database, file *server, ser
 func (l *lab) loadsOfAll(ctx context.Context, servers []*server, tokens []string) (loads []load, err error) {
 	share := len(tokens) / len(servers)
 	for i, s := range servers {
-		own := &pool{tokens: tokens[i*share : (i+1)*share], part: share / l.scale.turns}
+		own := &pool{tokens: tokens[i*share : (i+1)*share], part: share / l.scale.stores}
 		if err := own.renew(ctx, s.url); err != nil {
 			return nil, err
 		}
