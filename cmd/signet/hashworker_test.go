@@ -146,7 +146,7 @@ func TestHashWorker(t *testing.T) {
 	if got := procText(worker, "cmdline"); got != "signet\x00hash-worker\x00" {
 		t.Errorf("arguments %q", got)
 	}
-	if got := procText(worker, "environ"); got != fmt.Sprintf("GOMAXPROCS=%d\x00GOTRACEBACK=none\x00", runtime.GOMAXPROCS(0)) {
+	if got := procText(worker, "environ"); got != fmt.Sprintf("GOMAXPROCS=%d\x00GOTRACEBACK=none\x00", cores) {
 		t.Errorf("environment %q", got)
 	}
 	wantNice(t, p.cmd.Process.Pid, worker)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,12 +21,20 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"signet/internal/hashpool"
 )
 
 // binary is the real program, built once for all tests of the package.
 var binary string
 
+// cores is how many there are before a server of the tests makes room beside its work.
+var cores = runtime.GOMAXPROCS(0)
+
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == hashpool.Command {
+		main() // the worker of a server that runs in the process of the tests
+	}
 	os.Exit(buildAndTest(m))
 }
 
