@@ -46,7 +46,7 @@ func CheckStore(text string) error {
 	}
 	u, err := url.Parse(text)
 	if err != nil || strings.ContainsFunc(text, unicode.IsControl) {
-		return errors.New("is not a URL; write postgres://signet@db.example.com/signet, and what a URL may not hold as %XX")
+		return errors.New("is not a URL; write postgres://signet@db.example.com/signet?sslmode=verify-full, and what a URL may not hold as %XX")
 	}
 	if _, err := url.ParseQuery(u.RawQuery); err != nil {
 		return errors.New("has settings behind its ? that cannot be read; write name=value, with & between them")

@@ -45,8 +45,8 @@ func (a *app) serveHint(cfg *configs.Config) string {
 // sameFlags are those with which another command is about the issuer of this one.
 func (a *app) sameFlags(cfg *configs.Config) (flags string) {
 	data, seal, given := cfg.Data, cfg.SealKey, a.changed()
-	if a.configPath != "" {
-		flags, data, seal = " --config "+a.configPath, given["data"], given["seal_key"]
+	if flags = a.configFlag(); flags != "" {
+		data, seal = given["data"], given["seal_key"]
 	}
 	if data != "" && data != configs.Default().Data {
 		flags += " --data " + data
@@ -55,6 +55,14 @@ func (a *app) sameFlags(cfg *configs.Config) (flags string) {
 		flags += " --seal-key " + seal
 	}
 	return flags + a.storeFlag()
+}
+
+// configFlag is --config where it was given.
+func (a *app) configFlag() string {
+	if a.configPath == "" {
+		return ""
+	}
+	return " --config " + a.configPath
 }
 
 // storeFlag is --store where it was given so. From the environment it may have a password

@@ -42,7 +42,7 @@ is left as it is.
 
 A flag shows in the list of processes, so a URL here has no password: set PGPASSWORD
 or PGPASSFILE, or write the URL to the configuration and say config.`,
-		Example: `  signet migrate --from bolt:signet-data --to postgres://signet@db.example.com/signet
+		Example: `  signet migrate --from bolt:signet-data --to 'postgres://signet@db.example.com/signet?sslmode=verify-full'
   signet migrate --from config --to bolt:/var/lib/signet-new`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -117,7 +117,7 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 	a.warnOfDatabase(source)
 	target, err := to.openTarget(ctx, from.name, anew)
 	if err != nil {
-		return nil, hintMigration(err, from, to)
+		return nil, a.hintMigration(err, from, to)
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
 	a.warnOfDatabase(target)
@@ -128,14 +128,14 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 	copied, err := transfer.Copy(ctx, to.readerFor(source), unchanged{target, source}, progress.tell)
 	progress.end()
 	if err != nil {
-		return nil, hintMigration(err, from, to)
+		return nil, a.hintMigration(err, from, to)
 	}
 	ring, err := source.LoadRing(ctx)
 	if err != nil {
 		return nil, err
 	}
 	done = &migrated{From: from.name, To: to.name, Copied: copied, SealingKey: ring.SealedBy}
-	done.next, done.after, done.wanted = "signet serve"+to.flags(from), from.afterwards(), to.config.SealKeyPath()
+	done.next, done.after, done.wanted = "signet serve"+a.configFlag()+to.flags(from), from.afterwards(), to.config.SealKeyPath()
 	if opensRing(done.wanted, ring) {
 		done.SealingKeyFile = done.wanted
 	} else if opensRing(from.config.SealKeyPath(), ring) {
@@ -189,8 +189,8 @@ func recordMigration(ctx context.Context, from, to *place, source source, target
 }
 
 // hintMigration says what to type after an error.
-func hintMigration(err error, from, to *place) error {
-	same := fmt.Sprintf("signet migrate --from %s --to %s --anew", quoted(from.name), quoted(to.name))
+func (a *app) hintMigration(err error, from, to *place) error {
+	same := fmt.Sprintf("signet migrate%s --from %s --to %s --anew", a.configFlag(), quoted(from.name), quoted(to.name))
 	var filling *transfer.FillingError
 	switch {
 	case errors.As(err, &filling):
@@ -224,7 +224,7 @@ func writeMigrated(w io.Writer, m *migrated) {
 			fmt.Fprintln(w, told)
 		}
 	}
-	fmt.Fprintf(w, "next: %s\nstart no server on the old database again: %s\n", m.next, m.after)
+	fmt.Fprintf(w, "start no server on the old database again: %s\nnext: %s\n", m.after, m.next)
 }
 
 // configOf is the configuration of a server on a data directory.

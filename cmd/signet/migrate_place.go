@@ -119,7 +119,12 @@ func refuseNothing(ctx context.Context, from *place, source source) error {
 			return err
 		}
 	}
-	return hintedError{fmt.Errorf("there is no issuer in %s: it holds no keys and no accounts", from.name), "name the database that a server has used: --" + from.flag + " DATABASE"}
+	return from.nobodys()
+}
+
+// nobodys refuses a source in which there is no issuer.
+func (p *place) nobodys() error {
+	return hintedError{fmt.Errorf("there is no issuer in %s: it holds no keys and no accounts", p.name), "name the database that a server has used: --" + p.flag + " DATABASE"}
 }
 
 // refuseServer refuses a data directory that a server uses.

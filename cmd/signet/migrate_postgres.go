@@ -54,7 +54,7 @@ func (p *place) openPostgresSource(ctx context.Context) (source, error) {
 	opts.Tables = pgstore.KeepTables
 	store, err := pgstore.Open(ctx, p.config.Store, opts)
 	if errors.Is(err, pgstore.ErrNoTables) {
-		return nil, hintedError{fmt.Errorf("there is no issuer in %s", p.name), "name the database that a server has used with --" + p.flag}
+		return nil, p.nobodys()
 	}
 	if err != nil {
 		return nil, hintPostgres(err, p.config)

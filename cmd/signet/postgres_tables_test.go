@@ -37,7 +37,7 @@ func TestCommandsMakeNoTables(t *testing.T) {
 	}
 	migrate := []string{"migrate", "--from", url, "--to", "bolt:" + filepath.Join(t.TempDir(), "x")}
 	refused("there is no issuer in "+url+" yet\n  try: signet serve", "users", "list")
-	refused("there is no issuer in "+url+"\n  try: name the database that a server has used with --from", migrate...)
+	refused("there is no issuer in "+url+": it holds no keys and no accounts\n  try: name the database that a server has used: --from", migrate...)
 	if v := schemaOf(t, url); v != 0 {
 		t.Errorf("the tables have version %d", v)
 	}
