@@ -414,3 +414,13 @@ func TestResealAmongReplicas(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNextCommandNamesTheDatabase: what a server that was told its database by a flag says
+// to type next is about that database.
+func TestNextCommandNamesTheDatabase(t *testing.T) {
+	t.Parallel()
+	url, dir, addr := pgtest.Start(t).Database(t), filepath.Join(t.TempDir(), "data"), mustAddress(t)
+	cmd := exec.Command(binary, "serve", "--data", dir, "--listen", addr, "--issuer", "http://"+addr, "--store", url)
+	cmd.Env = testEnv()
+	launch(t, addr, cmd).waitLog(t, "signet users add NAME --data "+dir+" --store '"+url+"'")
+}

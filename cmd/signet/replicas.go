@@ -16,7 +16,7 @@ func cannotSign(err error) error {
 	switch {
 	case errors.Is(err, keystore.ErrStale):
 		return &problem.Problem{Status: http.StatusServiceUnavailable, Cause: cause,
-			Detail: "Not ready: the database does not answer, and the keys may have changed since they were read."}
+			Detail: "Not ready: the keys could not be read from the database for a while, and may have changed since; the log says why."}
 	case errors.Is(err, keystore.ErrClock):
 		return &problem.Problem{Status: http.StatusServiceUnavailable, Cause: cause,
 			Detail: "Not ready: the clock of this machine is wrong."}

@@ -52,7 +52,7 @@ func TestReadyOfAReplica(t *testing.T) {
 		want          error
 		says, logs    string
 	}{
-		{time.Minute, time.Minute, keystore.ErrStale, "Not ready: the database does not answer, and the keys may have changed since they were read.",
+		{time.Minute, time.Minute, keystore.ErrStale, "Not ready: the keys could not be read from the database for a while, and may have changed since; the log says why.",
 			"cannot sign: the keys in the database may have changed: they were last read 1m0s ago"},
 		{time.Hour, 0, keystore.ErrClock, "Not ready: the clock of this machine is wrong.",
 			"cannot sign: the clock of this machine has leapt: it is 1h0m0s ahead of what it should be"},

@@ -42,6 +42,7 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 			_, err := a.out.Write(configs.Reference())
 			return err
 		}
+		a.changed = changed // for hints: serve has each setting as a flag of its own
 		load := func() (*configs.Config, error) { return a.load(changed()) }
 		cfg, err := load()
 		if err != nil {
