@@ -2,9 +2,11 @@ package configs
 
 import (
 	"errors"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -122,3 +124,25 @@ func (c *Config) checkStore(r *report) {
 		r.addf("replica", "%s holds a space or a control character; remove it", quote(c.Replica))
 	}
 }
+
+// LibpqStore is ShownStore without what the programs of PostgreSQL refuse in a URL:
+// settings of the pool, and of what libpq sets in other ways.
+func LibpqStore(text string) string {
+	shown := ShownStore(text)
+	u, err := url.Parse(shown)
+	if err != nil {
+		return shown
+	}
+	query := u.Query()
+	maps.DeleteFunc(query, func(name string, _ []string) bool { return !slices.Contains(libpqSettings, name) })
+	if len(query) == len(u.Query()) {
+		return shown
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// libpqSettings are those of a URL that libpq knows as well
+// (https://www.postgresql.org/docs/13/libpq-connect.html).
+var libpqSettings = []string{"host", "hostaddr", "port", "dbname", "user", "passfile", "connect_timeout", "client_encoding", "options",
+	"application_name", "sslmode", "sslrootcert", "sslcert", "sslkey", "krbsrvname", "target_session_attrs"}

@@ -61,3 +61,15 @@ func TestChangedPasswordIsNotShown(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestLibpqStore(t *testing.T) {
+	for text, want := range map[string]string{
+		"postgres://signet@/signet?host=/run/pg":                                                      "postgres://signet@/signet?host=/run/pg",
+		"postgres://signet:hunter2@db/signet?sslmode=require&pool_max_conns=8&statement_timeout=5000": "postgres://signet@db/signet?sslmode=require",
+		"postgres://signet@db/signet?default_query_exec_mode=exec":                                    "postgres://signet@db/signet",
+	} {
+		if got := LibpqStore(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -10,11 +10,11 @@ import (
 var errElsewhere = errors.New("the database is in PostgreSQL, which has backups of its own")
 
 func refuseBackup(cfg *configs.Config) error {
-	return hintedError{errElsewhere, "pg_dump --format=custom --file=FILE " + quoted(configs.ShownStore(cfg.Store)) +
+	return hintedError{errElsewhere, "pg_dump --format=custom --file=FILE " + quoted(configs.LibpqStore(cfg.Store)) +
 		"  # seal.key and the audit log are not in it; or, with every server stopped: signet migrate --from config --to bolt:DIR"}
 }
 
 func refuseRestore(cfg *configs.Config) error {
-	return hintedError{errElsewhere, "pg_restore --exit-on-error --dbname=" + quoted(configs.ShownStore(cfg.Store)) +
+	return hintedError{errElsewhere, "pg_restore --exit-on-error --dbname=" + quoted(configs.LibpqStore(cfg.Store)) +
 		" FILE  # into an empty database, with every server stopped; what was done since is undone"}
 }

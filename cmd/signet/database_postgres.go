@@ -86,14 +86,13 @@ func hintSealing(err error, cfg *configs.Config) error {
 
 // hintPostgres says what to type where the database cannot be opened.
 func hintPostgres(err error, cfg *configs.Config) error {
-	shown := quoted(configs.ShownStore(cfg.Store))
 	switch {
 	case errors.Is(err, pgstore.ErrSchemaNewer), errors.Is(err, pgstore.ErrURL):
 		return err // the sentence says what to do
 	case errors.Is(err, pgstore.ErrSchemaOlder):
 		return hintedError{err, "signet serve  # the newer one brings them up to date; or use the signet that its servers have"}
 	case errors.Is(err, pgstore.ErrStorage):
-		return hintedError{err, "psql " + shown + " -c 'SELECT 1'  # shows whether this machine and user get in; the password is in PGPASSWORD, PGPASSFILE or the URL"}
+		return hintedError{err, "psql " + quoted(configs.LibpqStore(cfg.Store)) + " -c 'SELECT 1'  # shows whether this machine and user get in; the password is in PGPASSWORD, PGPASSFILE or the URL"}
 	}
 	return hintFilling(err, cfg)
 }
