@@ -159,13 +159,13 @@ func TestThrottledRefusalsTakeTheSameTime(t *testing.T) {
 	try(names[1])
 	const samples = 1000
 	distance := 0.0
-	for range 3 {
+	for range 5 {
 		var took [2][]time.Duration
 		for range 2 * samples {
 			n := rand.IntN(2)
 			took[n] = append(took[n], try(names[n]))
 		}
-		if distance = farthest(took[0], took[1]); distance < 0.2 {
+		if distance = farthest(took[0], took[1]); distance < 0.5 { // a look at the account is nearly 1; where memory lies is 0.2 at times
 			return
 		}
 	}
