@@ -31,12 +31,6 @@ const filling = "signet, being filled"
 
 var keyFilling = []byte("filling")
 
-// filled is what a database that is being filled says of itself.
-type filled struct {
-	From string `json:"from"`
-	transfer.Place
-}
-
 // Target is a database that is being filled, and that Open refuses until it is finished.
 type Target struct{ *Store }
 
@@ -69,7 +63,7 @@ func begin(path, from string, opts Options) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	mark, err := json.Marshal(filled{From: from})
+	mark, err := json.Marshal(transfer.Mark{From: from})
 	if err != nil {
 		return err
 	}
@@ -102,7 +96,7 @@ func openTarget(path, from string, opts Options) (*Target, error) {
 }
 
 // mark returns what the database says of its being filled; nil if it is not.
-func (t *Target) mark(ctx context.Context) (mark *filled, err error) {
+func (t *Target) mark(ctx context.Context) (mark *transfer.Mark, err error) {
 	err = t.view(ctx, func(tx *tx) (err error) {
 		mark, err = readFilling(tx.Tx)
 		return err
@@ -111,12 +105,12 @@ func (t *Target) mark(ctx context.Context) (mark *filled, err error) {
 }
 
 // readFilling is nil for a database that is not being filled.
-func readFilling(tx *bbolt.Tx) (*filled, error) {
+func readFilling(tx *bbolt.Tx) (*transfer.Mark, error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil || string(meta.Get(keyApplication)) != filling {
 		return nil, nil
 	}
-	mark := new(filled)
+	mark := new(transfer.Mark)
 	if err := json.Unmarshal(meta.Get(keyFilling), mark); err != nil {
 		return nil, fmt.Errorf("%w: the place of its filling cannot be read: %w", ErrStorage, err)
 	}
@@ -138,7 +132,7 @@ func (t *Target) Put(ctx context.Context, page transfer.Page, at transfer.Place)
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(filled{From: mark.From, Place: at})
+	text, err := json.Marshal(transfer.Mark{From: mark.From, Place: at})
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,6 @@ var (
 // Open refuses.
 const nameFilling = "filling"
 
-// filled is what a database that is being filled says of itself.
-type filled struct {
-	From string `json:"from"`
-	transfer.Place
-}
-
 // Target is a database that is being filled, and that Open refuses until it is finished.
 type Target struct {
 	*Store
@@ -144,7 +138,7 @@ func (t *Target) leave(ctx context.Context, mark []byte, change func(ctx context
 }
 
 func (t *Target) markAt(at transfer.Place) ([]byte, error) {
-	return json.Marshal(filled{From: t.from, Place: at})
+	return json.Marshal(transfer.Mark{From: t.from, Place: at})
 }
 
 // replaceMark puts a mark in the place of the last one.
@@ -163,12 +157,12 @@ func (t *Target) oneRow(tag pgconn.CommandTag, err error) error {
 
 // filling returns what the database says of its being filled, also as it is written; nil
 // if it is not.
-func (s *Store) filling(ctx context.Context) ([]byte, *filled, error) {
+func (s *Store) filling(ctx context.Context) ([]byte, *transfer.Mark, error) {
 	value, err := s.meta(ctx, nameFilling)
 	if err != nil || value == nil {
 		return nil, nil, err
 	}
-	mark := new(filled)
+	mark := new(transfer.Mark)
 	if err := json.Unmarshal(value, mark); err != nil {
 		return nil, nil, storageError("read the place of its filling in", s.name, err)
 	}

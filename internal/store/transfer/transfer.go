@@ -91,6 +91,13 @@ type Place struct {
 	After string `json:"after,omitempty"`
 }
 
+// Mark is what a store that is being filled says of itself, in JSON: from what, and how
+// far that has come.
+type Mark struct {
+	From string `json:"from"`
+	Place
+}
+
 // Target is a store that is being filled, and that no server opens.
 type Target interface {
 	Reader
