@@ -129,6 +129,26 @@ var slowness = map[string]struct {
 	}},
 }
 
+// serves waits for an answer to another client. On a busy machine that client may itself
+// be too slow for the short time-outs, and tries again.
+func (w *guarded) serves(t *testing.T) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: slack}
+	for deadline := time.Now().Add(slack); ; {
+		answer, err := client.Get(w.URL + "/healthz")
+		if err == nil {
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				t.Fatalf("others get %s", answer.Status)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("others are not served within %s: %v", slack, err)
+		}
+	}
+}
+
 // TestSlowClientsOnEveryRoute: whatever a client does slowly, and on whichever route, its
 // connection ends with the time-out, and others are served meanwhile.
 func TestSlowClientsOnEveryRoute(t *testing.T) {
@@ -151,11 +171,7 @@ func TestSlowClientsOnEveryRoute(t *testing.T) {
 	done := make(chan struct{})
 	go func() { clients.Wait(); close(done) }()
 	for served := 0; ; served++ {
-		began := time.Now()
-		w.get(t, "/healthz").is(t, http.StatusOK)
-		if took := time.Since(began); took > slack {
-			t.Errorf("others wait for %s", took)
-		}
+		w.serves(t)
 		select {
 		case <-done:
 			if served == 0 {
