@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == Command {
 		signal.Ignore(os.Interrupt, syscall.SIGTERM)
+		rest = time.Second
 		if err := Work(os.Stdin, os.Stdout); err != nil {
 			panic(err)
 		}
@@ -275,6 +278,42 @@ func TestCrashNamesItsCause(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "no request of a server") || strings.Contains(text, "goroutine") || strings.Contains(text, "horse") {
 		t.Errorf("the log:\n%s", text)
 	}
+}
+
+// TestMemory: one hash after another is made in the same memory, and nothing of it is kept
+// by a worker that rests.
+func TestMemory(t *testing.T) {
+	const hash = 32 << 20
+	p, _ := newPool(t)
+	compute := func() (most int) {
+		if _, err := p.Argon2id(hash>>10, 1, 1, "correct horse"); err != nil {
+			t.Fatal(err)
+		}
+		return p.worker.memory(t, "VmHWM")
+	}
+	first, last := compute(), 0
+	for range 8 {
+		last = compute()
+	}
+	if last > first+hash/2 || last < hash {
+		t.Errorf("%d MiB at most for a hash of %d MiB, and %d for more of them", first>>20, hash>>20, last>>20)
+	}
+	until(t, func() bool { return p.worker.memory(t, "VmRSS") < last-hash*3/4 })
+}
+
+// memory is what the system says of the worker's memory, in bytes.
+func (w *worker) memory(t testing.TB, what string) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
+	if err != nil {
+		t.Skipf("SKIPPED: only Linux tells the memory of a process: %v", err)
+	}
+	_, line, _ := strings.Cut(string(status), what+":")
+	kibibytes, err := strconv.Atoi(strings.Fields(line)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kibibytes << 10
 }
 
 // TestWorkRefuses what is no request, without repeating it, and a hash that is none.

@@ -1,10 +1,13 @@
 package hashpool
 
 import (
+	"io"
 	"os"
 	"runtime"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -61,3 +64,28 @@ func keepFiles() {
 
 // Rename gives this process a name of its own in lists; that of its file is exe.
 func Rename() { _ = os.WriteFile("/proc/self/comm", []byte("signet-hash"), 0) }
+
+// polled is a pipe as one that the runtime's poller waits for. A read that blocks would
+// hold a place where Go code runs, until the runtime notices, and with it a core.
+func polled(in io.Reader) io.Reader {
+	pipe, ok := in.(*os.File)
+	if !ok {
+		return in
+	}
+	fd := pipe.Fd()
+	if syscall.SetNonblock(int(fd), true) != nil {
+		return in
+	}
+	return os.NewFile(fd, pipe.Name())
+}
+
+// hugeBytes is the part of the heap that huge pages may be used for, for each core.
+const hugeBytes = 64 << 20
+
+// preferHugePages asks for huge pages where the memory of hashes will be: Argon2 reads it
+// all over. The heap grows by a block that is never written, and the hashes are made in
+// its place. Without such pages a hash takes a little longer.
+func preferHugePages() {
+	_ = unix.Madvise(make([]byte, runtime.GOMAXPROCS(0)*hugeBytes), unix.MADV_HUGEPAGE)
+	runtime.GC()
+}

@@ -2,7 +2,10 @@
 
 package hashpool
 
-import "os"
+import (
+	"io"
+	"os"
+)
 
 func executable() (string, error) { return os.Executable() }
 
@@ -11,3 +14,7 @@ func lowered(start func() error) error { return start() }
 
 // Rename does nothing: the process is called as its file is.
 func Rename() {}
+
+func polled(in io.Reader) io.Reader { return in }
+
+func preferHugePages() {}

@@ -4,7 +4,10 @@ import (
 	"encoding/gob"
 	"errors"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"sync"
+	"time"
 
 	"signet/users/passhash"
 )
@@ -38,10 +41,22 @@ func (r request) compute() answer {
 	return answer{ID: r.ID, Match: h.Matches(string(r.Password))}
 }
 
+// rest is how long after its last hash a worker keeps the memory of it.
+var rest = 10 * time.Second
+
 // Work answers the requests of a Pool, in any order, until there are no more. Those that
 // it has not answered then are of nobody: the server has ended.
+//
+// Memory is collected after each hash and at no other time: then the next one gets the
+// pages of the one before, which the system need not clear and the caches hold already,
+// and the process has as much as the hashes under way take.
 func Work(in io.Reader, out io.Writer) error {
-	requests, answers := gob.NewDecoder(in), gob.NewEncoder(out)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	preferHugePages()
+	idle := time.AfterFunc(rest, debug.FreeOSMemory)
+	defer idle.Stop()
+
+	requests, answers := gob.NewDecoder(polled(in)), gob.NewEncoder(out)
 	var writing sync.Mutex
 	for {
 		var r request
@@ -52,6 +67,8 @@ func Work(in io.Reader, out io.Writer) error {
 		}
 		go func() {
 			a := r.compute()
+			runtime.GC()
+			idle.Reset(rest)
 			writing.Lock()
 			defer writing.Unlock()
 			_ = answers.Encode(a) // fails if the server has ended
