@@ -28,8 +28,24 @@ func (f *fixture) entries(t testing.TB) []entry {
 	return []entry{
 		{"Refresh", func(token string) error { _, err := f.Refresh(t.Context(), token); return err }},
 		{"Verify", func(token string) error { _, err := f.Verify(t.Context(), token); return err }},
+		{"Examine", func(token string) error { return f.examined(t, token) }},
 		{"Logout", func(token string) error { return f.Logout(t.Context(), token) }},
 	}
+}
+
+// examined asks as a service that is named in the question. It also holds that claims are
+// told of tokens with a good signature alone.
+func (f *fixture) examined(t testing.TB, token string) error {
+	found, err := f.Examine(t.Context(), token)
+	for _, unsigned := range []error{compactjws.ErrMalformed, compactjws.ErrHeader, issuer.ErrAlgorithm, issuer.ErrKeyAlgorithm, issuer.ErrUnknownKey, issuer.ErrSignature} {
+		if errors.Is(err, unsigned) && found.Claims != nil {
+			t.Errorf("claims %+v with the error %v", found.Claims, err)
+		}
+	}
+	if err == nil && found.Claims.Kind == issuer.KindAccess && !slices.Contains(found.Claims.Audience, issuerURL+"/api") {
+		return issuer.ErrAudience
+	}
+	return err
 }
 
 func TestNoForgeryPassesAnywhere(t *testing.T) {
@@ -46,7 +62,7 @@ func TestNoForgeryPassesAnywhere(t *testing.T) {
 				entries     []entry
 			}{
 				{"refresh token", tokens.Refresh, (*issuertest.Genuine).Refresh, f.entries(t)},
-				{"access token", tokens.Access, (*issuertest.Genuine).Access, f.entries(t)[1:2]},
+				{"access token", tokens.Access, (*issuertest.Genuine).Access, f.entries(t)[1:3]},
 			} {
 				g := issuertest.New(t, issuertest.Source{Text: base.token, Kind: issuertest.Own, URL: issuerURL,
 					Keys: keys, Stranger: stranger, Elsewhere: elsewhere})

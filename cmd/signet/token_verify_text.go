@@ -20,18 +20,30 @@ type verification struct {
 	now   time.Time
 }
 
+// shownBytes bounds a text of a token; a genuine one is shorter.
+const shownBytes = 200
+
 // shown is text as it is, or quoted if a terminal or a reader could take it for more.
 func shown(text string) string {
+	if len(text) > shownBytes {
+		return fmt.Sprintf("%.*q…", shownBytes, text)
+	}
 	if quoted := strconv.Quote(text); text == "" || strings.ContainsRune(text, ' ') || quoted != `"`+text+`"` {
 		return quoted
 	}
 	return text
 }
 
+// shownValues bounds a list of a token.
+const shownValues = 8
+
 func shownList(values []string) string {
-	list := make([]string, len(values))
-	for i, value := range values {
-		list[i] = shown(value)
+	var list []string
+	for _, value := range values[:min(len(values), shownValues)] {
+		list = append(list, shown(value))
+	}
+	if more := len(values) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(list, ", ")
 }
@@ -74,7 +86,7 @@ func (v verification) sessionState() string {
 	if v.asked.url != "" {
 		return "about which only the issuer knows"
 	}
-	if !v.Expires.Before(v.SessionExpires) {
+	if v.Kind == issuer.KindAccess && !v.Expires.Before(v.SessionExpires) {
 		return "alive; it ends with this token"
 	}
 	return "alive; it ends " + in(v.SessionExpires, v.now) + " unless it is refreshed"
