@@ -32,6 +32,21 @@ func (f *fixture) entries(t testing.TB) []entry {
 	}
 }
 
+// examined asks as a service that is named in the question. It also holds that claims are
+// told of tokens with a good signature alone.
+func (f *fixture) examined(t testing.TB, token string) error {
+	found, err := f.Examine(t.Context(), token)
+	for _, unsigned := range []error{compactjws.ErrMalformed, compactjws.ErrHeader, issuer.ErrAlgorithm, issuer.ErrKeyAlgorithm, issuer.ErrUnknownKey, issuer.ErrSignature} {
+		if errors.Is(err, unsigned) && found.Claims != nil {
+			t.Errorf("claims %+v with the error %v", found.Claims, err)
+		}
+	}
+	if err == nil && found.Claims.Kind == issuer.KindAccess && !slices.Contains(found.Claims.Audience, issuerURL+"/api") {
+		return issuer.ErrAudience
+	}
+	return err
+}
+
 func TestNoForgeryPassesAnywhere(t *testing.T) {
 	elsewhere := issuertest.Attacker(t)
 	for _, algorithms := range [][]string{{"ES256", "RS256"}, {"RS256", "ES256"}} {
@@ -40,6 +55,7 @@ func TestNoForgeryPassesAnywhere(t *testing.T) {
 			keys, stranger := f.private(t), issuertest.NewKeys(t)
 			tokens := f.login(t)
 			before := f.sessions(t, "")
+			examine := entry{"Examine", func(token string) error { return f.examined(t, token) }}
 			for _, base := range []struct {
 				kind, token string
 				own         func(*issuertest.Genuine) []issuertest.Attack
@@ -58,7 +74,7 @@ func TestNoForgeryPassesAnywhere(t *testing.T) {
 					if a.Token == g.Text {
 						t.Errorf("%s: the attack changes nothing", a.Name)
 					}
-					for _, entry := range base.entries {
+					for _, entry := range append(base.entries, examine) {
 						wantErr(t, fmt.Sprintf("%s, %s at %s", base.kind, a.Name, entry.name), entry.call(a.Token), a.Want)
 					}
 				}

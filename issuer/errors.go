@@ -26,6 +26,13 @@ var ErrRenewalOver = errors.New("the token can no longer be renewed")
 // ErrOtherClient: the refresh token was issued to another client (RFC 6749 §6).
 var ErrOtherClient = errors.New("the token belongs to another client")
 
+// ErrReplaced is ErrNoSession of a refresh token that a refresh has replaced, while its
+// session goes on. To refresh with it is ErrReused.
+var ErrReplaced error = replacedError{}
+
+// ErrWider: an operator asked for a token that no login gives.
+var ErrWider = errors.New("it would be more than a login gives")
+
 // ErrTypes: one token cannot have the types that its services want.
 var ErrTypes = errors.New("the services want tokens of different types")
 

@@ -355,7 +355,7 @@ func live(p *Policy, c *Claims, u users.User, s *Session, err error, now time.Ti
 	case s.Expired(now), s.Subject != u.ID, s.Epoch != u.Epoch:
 		return ErrNoSession
 	case c.Kind == KindRefresh && !s.honours(c.ID, now, p.ReuseWindow):
-		return ErrNoSession
+		return ErrReplaced
 	}
 	return nil
 }
@@ -382,18 +382,11 @@ func (i *Issuer) Verify(ctx context.Context, token string) (*Claims, error) {
 // Inspect is Verify for a token of any audience: the caller decides to whom the
 // claims may be told.
 func (i *Issuer) Inspect(ctx context.Context, token string) (*Claims, error) {
-	now := i.instant()
-	c, err := i.parse(token, now)
+	found, err := i.Examine(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	if c.Session == "" {
-		return c, nil
-	}
-	if _, _, err := i.alive(ctx, i.policy.Load(), c, now); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return found.Claims, nil
 }
 
 // Logout ends the session of a refresh token. ErrNoSession if it has ended already.

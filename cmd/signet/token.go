@@ -17,7 +17,7 @@ import (
 )
 
 func tokenCommand(a *app) *cobra.Command {
-	return group("token", "Look at tokens", tokenInspectCommand(a))
+	return group("token", "Issue, inspect and verify tokens", tokenIssueCommand(a), tokenInspectCommand(a), tokenVerifyCommand(a))
 }
 
 // inspection is what can be said of a token.

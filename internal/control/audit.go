@@ -29,22 +29,30 @@ func (o *Operator) showAudit(context.Context, struct{}) (AuditLog, error) {
 	return AuditLog{Path: path, Mark: o.Audit.Mark()}, err
 }
 
-// record puts a change that was asked for on record, also one that was refused. An
-// operator is not stopped by an audit log that cannot be written, but told.
-func (o *Operator) record(ctx context.Context, name, target string, err error) error {
-	if o.Audit == nil {
-		return err
-	}
+// commandEvent is what is recorded of a command that gave out, or err.
+func commandEvent(name, target string, out any, err error) event.Event {
 	e := event.Event{Kind: event.Command, Outcome: event.Done, Action: name, Target: target, Cause: err}
 	if err != nil {
 		e.Outcome = event.Refused
+	} else if known, ok := out.(interface{ tell(*event.Event) }); ok {
+		known.tell(&e)
+	}
+	return e
+}
+
+// record puts a change that was asked for on record, also one that was refused. It
+// returns the error of the command. An operator is not stopped by an audit log that cannot
+// be written, but told.
+func (o *Operator) record(ctx context.Context, e event.Event) error {
+	if o.Audit == nil {
+		return e.Cause
 	}
 	failed := o.Audit.Record(ctx, e)
 	switch {
 	case failed == nil:
-		return err
-	case err != nil:
-		return errors.Join(err, failed)
+		return e.Cause
+	case e.Cause != nil:
+		return errors.Join(e.Cause, failed)
 	}
 	return fmt.Errorf("it was done, but is not on record yet: %w", failed)
 }

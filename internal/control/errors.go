@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"syscall"
 
@@ -54,6 +55,6 @@ func hint(err error) string {
 	case errors.Is(err, syscall.ENOSPC):
 		return "df -h  # shows which disk is full; once there is room a running server goes on by itself"
 	default:
-		return keyHint(err)
+		return cmp.Or(tokenHint(err), keyHint(err))
 	}
 }

@@ -233,7 +233,7 @@ func throughBothDoors(t *testing.T, test func(t *testing.T, f *fixture, door Doo
 // names gives the random parts of an answer names that are the same each time.
 type names struct{ known map[string]string }
 
-var randomPart = regexp.MustCompile(`"(x|y|client_secret)":"[\w-]+"|"(etag)":"\\"[\w-]+\\""|[A-Za-z0-9_-]{43}|\b[0-9a-f]{32}\b|\b[A-Z2-7]{26}\b`)
+var randomPart = regexp.MustCompile(`"(x|y|client_secret|access_token)":"[\w.-]+"|"(etag)":"\\"[\w-]+\\""|[A-Za-z0-9_-]{43}|\b[0-9a-f]{32}\b|\b[A-Z2-7]{26}\b`)
 
 func (n *names) normalize(text string) string {
 	if n.known == nil {

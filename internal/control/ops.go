@@ -84,7 +84,7 @@ func define[In, Out any](name string, do func(*Operator, context.Context, In) (O
 			target = counted.target()
 		}
 		if only, ok := any(in).(interface{ dryRun() bool }); changes && !(ok && only.dryRun()) {
-			err = o.record(ctx, name, target, err)
+			err = o.record(ctx, commandEvent(name, target, out, err))
 		}
 		return out, target, err
 	}}

@@ -127,13 +127,11 @@ type Verdict struct {
 
 // judgeToken never fails on a bad token: saying what is wrong with it is its use.
 func (o *Operator) judgeToken(ctx context.Context, in TokenText) (Verdict, error) {
-	_, err := o.Issuer.Inspect(ctx, in.Token)
-	var missing *issuer.MissingClaimError
+	_, err := o.examine(ctx, in.Token)
 	switch {
 	case err == nil:
 		return Verdict{Valid: true}, nil
-	case errors.Is(err, issuer.ErrInvalid), errors.Is(err, issuer.ErrExpired), errors.Is(err, issuer.ErrWrongType),
-		errors.Is(err, issuer.ErrNoSession), errors.Is(err, issuer.ErrInactive), errors.As(err, &missing):
+	case causeOf(err) != "":
 		return Verdict{Reason: err.Error()}, nil
 	default:
 		return Verdict{}, err

@@ -10,6 +10,8 @@ var (
 	ErrNoClient = errors.New("no such client")
 	// ErrClientConflict: the record was changed by someone else in between.
 	ErrClientConflict = errors.New("the client was changed in the meantime")
+	// ErrClientGone: a client that a token rests on was removed since.
+	ErrClientGone = errors.New("the client of the token was removed")
 	// ErrReplayed: the client assertion was used before.
 	ErrReplayed = errors.New("the client assertion was used before")
 	// ErrRegistration: the client cannot be registered so.

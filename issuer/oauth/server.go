@@ -45,6 +45,8 @@ type TokenRequest struct {
 	Scope string
 	// Audience are the services asked for (RFC 8707 §2).
 	Audience []string
+	// NotAfter is when a token for the client itself expires at the latest; zero is no limit.
+	NotAfter time.Time
 	// RefreshToken is the token of that grant, Exchange the request of another.
 	RefreshToken string
 	Exchange     Exchange
@@ -111,6 +113,7 @@ func clientCredentials(req TokenRequest) (issuer.Authorization, error) {
 	}
 	return issuer.Authorization{
 		Client: req.Client.ID, Subject: req.Client.ID, Audience: audience, Scope: scope, Alg: req.Client.Alg,
+		NotAfter: req.NotAfter,
 	}, nil
 }
 

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"signet/internal/event"
@@ -93,19 +94,29 @@ func (s *Server) concerns(ctx context.Context, client Client, c *issuer.Claims) 
 	if !own && !isFor || client.registeredAfter(c) {
 		return false, nil
 	}
+	err := s.CheckClients(ctx, c, client.ID)
+	if errors.Is(err, ErrClientGone) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// CheckClients returns ErrClientGone if a client that the token rests on is not there any more, or
+// was registered anew. Those that the caller vouches for are not looked up.
+func (s *Server) CheckClients(ctx context.Context, c *issuer.Claims, vouched ...string) error {
 	for _, id := range parties(c) {
-		if id == client.ID || id == s.Clients.firstParty {
+		if id == s.Clients.firstParty || slices.Contains(vouched, id) {
 			continue
 		}
 		party, err := s.Clients.store.Client(ctx, id)
 		if errors.Is(err, ErrNoClient) || err == nil && party.registeredAfter(c) {
-			return false, nil
+			return fmt.Errorf("%w: %.100q", ErrClientGone, id)
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // parties are the clients that a token rests on: the one that it was issued to, and the
