@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"signet/configs"
+	"signet/internal/event"
 	"signet/internal/tracing"
 )
 
@@ -138,9 +139,9 @@ func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger
 	setLevel(level, cfg)
 	opts := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		return event.Log(slog.New(slog.NewJSONHandler(w, opts)))
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return event.Log(slog.New(slog.NewTextHandler(w, opts)))
 }
 
 func setLevel(level *slog.LevelVar, cfg *configs.Config) {
