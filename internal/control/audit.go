@@ -46,8 +46,11 @@ func (o *Operator) record(ctx context.Context, name, target string, err error) e
 	case err != nil:
 		return errors.Join(err, failed)
 	}
-	return fmt.Errorf("it was done, but is not on record yet: %w", failed)
+	return fmt.Errorf("%w: %w", errUnrecorded, failed)
 }
+
+// errUnrecorded: nothing else was wrong.
+var errUnrecorded = errors.New("it was done, but is not on record yet")
 
 // asOperator says that things are done for the user with this id.
 func asOperator(ctx context.Context, uid int) context.Context {
