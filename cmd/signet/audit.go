@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,12 +84,15 @@ func verifyAudit(ctx context.Context, files []string, mark audit.Mark) (audit.Re
 	return report, err
 }
 
+// faultHint is the command with the file that may have what is missing, in its place.
 func faultHint(f *audit.Fault, files []string) string {
+	const verify = "signet audit verify "
+	at := slices.Index(files, f.File)
 	switch {
-	case f.Missing && f.Older:
-		return "signet audit verify OLDER-FILE " + files[0] + "  # if they were moved away; if not, they were cut out"
-	case f.Missing:
-		return "signet audit verify " + files[len(files)-1] + " NEWER-FILE  # if there is one; if not, they were cut off"
+	case f.Missing && f.Line == 0:
+		return verify + strings.Join(append(slices.Clone(files), "NEWER-FILE"), " ") + "  # if there is one; if not, they were cut off"
+	case f.Missing && f.Line == 1 && at >= 0:
+		return verify + strings.Join(slices.Insert(slices.Clone(files), at, "OLDER-FILE"), " ") + "  # if they were moved away; if not, they were cut out"
 	}
 	return "keep the file as it is, and compare it with a copy from elsewhere"
 }

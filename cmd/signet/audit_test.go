@@ -50,6 +50,7 @@ func TestFullAuditDisk(t *testing.T) {
 		!strings.Contains(stderr, "try: make room on the disk of the audit log") {
 		t.Errorf("a command that could not be recorded: %v, %s", err, stderr)
 	}
+	d.waitLog(t, `msg="operator's command done, and not on record" op="users disable"`)
 	mustSignet(t, "", "users", "show", "kyoko", "--data", data)
 	d.waitLog(t, `msg="the audit log cannot be written: logins are refused until it can; make room on its disk`)
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -111,9 +112,26 @@ type examined struct {
 	err     error // why the rest is not known
 }
 
+// lookLimit is how long a server may take to say how it is. One that takes longer hangs.
+const lookLimit = 5 * time.Second
+
 func (a *app) look(ctx context.Context, cfg *configs.Config) examined {
 	process, err := control.ServerProcess(ctx, cfg.SocketPath())
 	in := examined{process: process, stopped: errors.Is(err, control.ErrNoServer)}
+	if in.ask(ctx, a); in.err != nil {
+		in.about.Issuer, in.about.Policy.JWKSMaxAge = cfg.Issuer, cfg.Keys.JWKSMaxAge
+	}
+	return in
+}
+
+func (in *examined) ask(ctx context.Context, a *app) {
+	if !in.stopped {
+		late := hintedError{fmt.Errorf("no answer within %s", lookLimit),
+			"look at its log, and at its disk: dmesg; if it stays so, restart signet serve"}
+		var end context.CancelFunc
+		ctx, end = context.WithTimeoutCause(ctx, lookLimit, late)
+		defer end()
+	}
 	in.err = through(ctx, a, func(door control.Door) (err error) {
 		if in.about, err = control.ShowServer.Do(ctx, door, struct{}{}); err != nil {
 			return err
@@ -124,10 +142,9 @@ func (a *app) look(ctx context.Context, cfg *configs.Config) examined {
 		in.set, err = control.GetKeySet.Do(ctx, door, struct{}{})
 		return err
 	})
-	if in.err != nil {
-		in.about.Issuer, in.about.Policy.JWKSMaxAge = cfg.Issuer, cfg.Keys.JWKSMaxAge
+	if in.err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		in.err = context.Cause(ctx)
 	}
-	return in
 }
 
 // server says how it is. start is a command that starts it, mend one for what keeps the

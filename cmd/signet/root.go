@@ -186,6 +186,9 @@ func oneArgument(what string) cobra.PositionalArgs {
 		if len(args) != 1 {
 			return usageError{fmt.Errorf("it takes one argument, the %s", what)}
 		}
+		if args[0] == "" { // as of a variable of a script that is not set
+			return usageError{fmt.Errorf("it takes one argument, the %s, and that is empty", what)}
+		}
 		return nil
 	}
 }

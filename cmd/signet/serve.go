@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"signet/configs"
+	"signet/internal/event"
 	"signet/internal/tracing"
 )
 
@@ -52,9 +53,7 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 		if err != nil {
 			return err
 		}
-		for _, warning := range a.warnings(cfg) {
-			fmt.Fprintf(a.err, "warning: %s\n", warning)
-		}
+		a.warn(cfg, check)
 		if check {
 			// It asks no CA, and writes nothing.
 			if _, err := openCertificates(cfg, newLog(a.err, cfg, new(slog.LevelVar)), nil); err != nil {
@@ -99,7 +98,7 @@ func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*conf
 	if err != nil {
 		return err
 	}
-	a.greet(s)
+	a.greet(s, log)
 	return s.run(ctx, func(ctx context.Context) {
 		for {
 			select {
@@ -112,8 +111,23 @@ func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*conf
 	})
 }
 
-// greet tells a person at a terminal what to type next.
-func (a *app) greet(s *server) {
+// warn writes the warnings about a configuration: lines of the log, if that is for programs.
+func (a *app) warn(cfg *configs.Config, check bool) {
+	for _, warning := range a.warnings(cfg) {
+		if cfg.Log.Format == "json" && !check {
+			newLog(a.err, cfg, new(slog.LevelVar)).Warn("configuration", "warning", warning)
+			continue
+		}
+		fmt.Fprintf(a.err, "warning: %s\n", warning)
+	}
+}
+
+// greet tells a person at a terminal what to type next; a log for programs has one line.
+func (a *app) greet(s *server, log *slog.Logger) {
+	if s.cfg.Log.Format == "json" {
+		log.Info("serving", "issuer", s.cfg.Issuer, "listen", s.address(), "data", s.cfg.Data)
+		return
+	}
 	dir := ""
 	if s.cfg.Data != configs.Default().Data {
 		dir = " --data " + s.cfg.Data
@@ -138,9 +152,9 @@ func newLog(w io.Writer, cfg *configs.Config, level *slog.LevelVar) *slog.Logger
 	setLevel(level, cfg)
 	opts := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		return event.Log(slog.New(slog.NewJSONHandler(w, opts)))
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return event.Log(slog.New(slog.NewTextHandler(w, opts)))
 }
 
 func setLevel(level *slog.LevelVar, cfg *configs.Config) {

@@ -150,7 +150,7 @@ func (f *file) follows(head Head) error {
 	}
 	v := &verifier{mark: Mark{Start: head, Head: head}}
 	err = v.read(Source{Name: f.Name(), Reader: io.NewSectionReader(f, from, f.size-from)})
-	if fault, ok := errors.AsType[*Fault](err); ok && fault.Older && v.report.First == 0 {
+	if fault, ok := errors.AsType[*Fault](err); ok && fault.Missing && v.report.First == 0 {
 		v = &verifier{}
 		if err = v.read(Source{Name: f.Name(), Reader: io.NewSectionReader(f, 0, f.size)}); err == nil {
 			err = errGap

@@ -38,10 +38,9 @@ type Fault struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`
 	Problem string `json:"problem"`
-	// Missing reports that records are not there, which may be in another file: Older or
-	// newer than these.
+	// Missing reports that records are not there. At the first line of a file and at the end
+	// of all they may be in a file that was not named; between two lines they are not.
 	Missing bool `json:"missing,omitempty"`
-	Older   bool `json:"-"`
 }
 
 func (f *Fault) Error() string {
@@ -116,7 +115,7 @@ func (v *verifier) follow(line []byte) *Fault {
 			return fault
 		}
 	case r.Seq > before.Seq+1:
-		return &Fault{Missing: true, Older: true, Problem: fmt.Sprintf("%s missing before record %d", missing(before.Seq+1, r.Seq-1), r.Seq)}
+		return &Fault{Missing: true, Problem: fmt.Sprintf("%s missing before record %d", missing(before.Seq+1, r.Seq-1), r.Seq)}
 	case r.Seq <= before.Seq:
 		return faultf("record %d follows record %d: the files are in the wrong order, or records were put in", r.Seq, before.Seq)
 	case r.Prev != before.Hash.String():
@@ -137,7 +136,7 @@ func (v *verifier) begin(r *Record) *Fault {
 	switch {
 	case v.mark.Head.Seq == 0: // no mark is known
 	case r.Seq > start.Seq+1:
-		return &Fault{Missing: true, Older: true, Problem: missing(start.Seq+1, r.Seq-1) + " missing at the beginning"}
+		return &Fault{Missing: true, Problem: missing(start.Seq+1, r.Seq-1) + " missing at the beginning"}
 	case r.Seq == start.Seq+1 && r.Prev != start.Hash.String():
 		return faultf("record %d does not follow the one that signet wrote before it: it was changed", r.Seq)
 	}

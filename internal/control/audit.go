@@ -54,8 +54,11 @@ func (o *Operator) record(ctx context.Context, e event.Event) error {
 	case e.Cause != nil:
 		return errors.Join(e.Cause, failed)
 	}
-	return fmt.Errorf("it was done, but is not on record yet: %w", failed)
+	return fmt.Errorf("%w: %w", errUnrecorded, failed)
 }
+
+// errUnrecorded: nothing else was wrong.
+var errUnrecorded = errors.New("it was done, but is not on record yet")
 
 // asOperator says that things are done for the user with this id.
 func asOperator(ctx context.Context, uid int) context.Context {

@@ -146,7 +146,7 @@ func (h handler) backup(w http.ResponseWriter, r *http.Request, request []byte) 
 		err = errNoDatabase
 	}
 	if err != nil {
-		h.log.Info("operator's command refused", "op", backupName, "target", in.target(), "error", err)
+		h.failed(backupName, in.target(), err)
 		reply(w, http.StatusUnprocessableEntity, explain(err))
 		return
 	}

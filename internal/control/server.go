@@ -180,7 +180,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	out, target, err := op.do(h.operator, r.Context(), request)
 	if err != nil {
-		h.log.Info("operator's command refused", "op", name, "target", target, "error", err)
+		h.failed(name, target, err)
 		reply(w, http.StatusUnprocessableEntity, explain(err))
 		return
 	}
@@ -190,6 +190,15 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.log.Log(r.Context(), level, "operator's command", "op", name, "target", target)
 	reply(w, http.StatusOK, out)
+}
+
+// failed says in the log what came of a command that ends with an error.
+func (h handler) failed(op, target string, err error) {
+	what := "operator's command refused"
+	if errors.Is(err, errUnrecorded) {
+		what = "operator's command done, and not on record"
+	}
+	h.log.Info(what, "op", op, "target", target, "error", err)
 }
 
 func reply(w http.ResponseWriter, status int, body any) {

@@ -25,5 +25,6 @@ func (l serverLines) Write(line []byte) (int, error) {
 // causedByStrangers knows the lines of net/http by their beginnings.
 func causedByStrangers(text string) bool {
 	return strings.HasPrefix(text, "http: TLS handshake error from ") ||
+		strings.HasPrefix(text, "timeout waiting for ") || // SETTINGS, or a PING, of HTTP/2: a client that is gone
 		strings.HasPrefix(text, "http2: ") && !strings.HasPrefix(text, "http2: panic serving ")
 }

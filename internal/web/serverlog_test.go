@@ -13,6 +13,8 @@ func TestLinesOfStrangers(t *testing.T) {
 		"http: TLS handshake error from 192.0.2.1:1: EOF":                          "level=DEBUG",
 		"http2: server connection error from 192.0.2.1:1: PROTOCOL_ERROR":          "level=DEBUG",
 		"http2: panic serving 192.0.2.1:1: nil":                                    "level=WARN",
+		"timeout waiting for PING response":                                        "level=DEBUG",
+		"timeout waiting for SETTINGS frames from 192.0.2.1:1":                     "level=DEBUG",
 		"http: panic serving 192.0.2.1:1: nil":                                     "level=WARN",
 		"http: Accept error: accept: too many open files; retrying in 5ms":         "level=WARN",
 		"http: panic serving x: http: TLS handshake error from 192.0.2.1:1: EOF\n": "level=WARN",
