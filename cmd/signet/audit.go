@@ -12,6 +12,7 @@ import (
 
 	"signet/internal/audit"
 	"signet/internal/control"
+	"signet/internal/shell"
 )
 
 func auditCommand(a *app) *cobra.Command {
@@ -85,9 +86,9 @@ func verifyAudit(ctx context.Context, files []string, mark audit.Mark) (audit.Re
 func faultHint(f *audit.Fault, files []string) string {
 	switch {
 	case f.Missing && f.Older:
-		return "signet audit verify OLDER-FILE " + files[0] + "  # if they were moved away; if not, they were cut out"
+		return shell.Command("signet", "audit", "verify", "OLDER-FILE", files[0]) + "  # if they were moved away; if not, they were cut out"
 	case f.Missing:
-		return "signet audit verify " + files[len(files)-1] + " NEWER-FILE  # if there is one; if not, they were cut off"
+		return shell.Command("signet", "audit", "verify", files[len(files)-1], "NEWER-FILE") + "  # if there is one; if not, they were cut off"
 	}
 	return "keep the file as it is, and compare it with a copy from elsewhere"
 }

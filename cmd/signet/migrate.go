@@ -14,6 +14,7 @@ import (
 
 	"signet/configs"
 	"signet/internal/event"
+	"signet/internal/shell"
 	"signet/internal/store/transfer"
 	"signet/keystore"
 )
@@ -108,7 +109,7 @@ func (a *app) migrate(ctx context.Context, asked migration) error {
 func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (done *migrated, err error) {
 	source, err := from.openSource(ctx)
 	if err != nil {
-		return nil, err
+		return nil, a.hintWhole(err, from.config)
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	if err := refuseNothing(ctx, from, source); err != nil {
@@ -139,7 +140,7 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 	if opensRing(done.wanted, ring) {
 		done.SealingKeyFile = done.wanted
 	} else if opensRing(from.config.SealKeyPath(), ring) {
-		done.copyKey = "cp -p " + from.config.SealKeyPath() + " " + done.wanted
+		done.copyKey = shell.Command("cp", "-p", from.config.SealKeyPath(), done.wanted)
 	}
 	done.audit = movedAudit(from, to)
 	done.Replica, done.marks, err = movedMarks(ctx, source, to)
@@ -190,7 +191,7 @@ func recordMigration(ctx context.Context, from, to *place, source source, target
 
 // hintMigration says what to type after an error.
 func (a *app) hintMigration(err error, from, to *place) error {
-	same := fmt.Sprintf("signet migrate%s --from %s --to %s --anew", a.configFlag(), quoted(from.name), quoted(to.name))
+	same := a.migrateHint(from.word(), to.word()) + " --anew"
 	var filling *transfer.FillingError
 	switch {
 	case errors.As(err, &filling):

@@ -13,6 +13,7 @@ import (
 	"signet/configs"
 	"signet/internal/audit"
 	"signet/internal/control"
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 	"signet/internal/store/transfer"
 	"signet/keystore"
@@ -175,11 +176,11 @@ func (p *place) goesOn(from *place) {
 // flags start a server on the place that was filled from another.
 func (p *place) flags(from *place) (flags string) {
 	if data := p.config.Data; data != configs.Default().Data {
-		flags = " --data " + data
+		flags = " --data " + shell.Word(data)
 	}
 	switch {
 	case p.config.Postgres() && !p.configured:
-		flags += " --store " + quoted(p.name)
+		flags += " --store " + shell.Word(p.name)
 	case !p.config.Postgres() && from.configured && from.config.Postgres():
 		flags += " --store bolt"
 	}
@@ -192,5 +193,5 @@ func (p *place) afterwards() string {
 		return "keep it apart, or drop it"
 	}
 	path := p.config.DatabasePath()
-	return "mv " + path + " " + path + ".migrated"
+	return shell.Command("mv", path, path+".migrated")
 }

@@ -17,6 +17,7 @@ import (
 	"signet/configs"
 	"signet/internal/audit"
 	"signet/internal/pgtest"
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 	"signet/internal/store/pgstore"
 	"signet/internal/store/transfer"
@@ -220,11 +221,15 @@ func TestKilledMigrationGoesOn(t *testing.T) {
 		if err := os.Chmod(r.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		serve := exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0")
+		config := filepath.Join(t.TempDir(), "signet test.yaml")
+		if err := os.WriteFile(config, []byte("listen: 127.0.0.1:0\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		serve := exec.CommandContext(ctx, binary, "serve", "--config", config)
 		serve.Env = r.environment()
 		out, err := serve.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), " is not whole: signet migrate fills it from bolt:"+source+", or was interrupted") ||
-			!strings.Contains(string(out), "try: signet migrate --from 'bolt:"+source+"' --to '"+to+"'  # goes on where it ended") {
+			!strings.Contains(string(out), "try: signet migrate --config '"+config+"' "+shell.Command("--from", "bolt:"+source, "--to", to)+"  # goes on where it ended") {
 			t.Errorf("a server on a half filled %s: %v\n%s", to, err, out)
 		}
 		copied := r.must(t, "", "migrate", "--from", "bolt:"+source, "--to", to)

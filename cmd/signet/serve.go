@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"signet/configs"
+	"signet/internal/shell"
 	"signet/internal/tracing"
 )
 
@@ -97,7 +98,7 @@ func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*conf
 		return nil // stopped before it served
 	}
 	if err != nil {
-		return err
+		return a.hintWhole(err, cfg)
 	}
 	a.greet(s)
 	return s.run(ctx, func(ctx context.Context) {
@@ -116,7 +117,7 @@ func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*conf
 func (a *app) greet(s *server) {
 	dir := ""
 	if s.cfg.Data != configs.Default().Data {
-		dir = " --data " + s.cfg.Data
+		dir = " --data " + shell.Word(s.cfg.Data)
 	}
 	dir += a.storeFlag()
 	certificate := ""
