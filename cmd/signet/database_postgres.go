@@ -26,9 +26,9 @@ var errNoIssuer = errors.New("there is no issuer in the database yet")
 // openPostgres opens the database of the configuration. A server makes the tables that it
 // lacks; a command does not: a mistyped URL must not look like an empty issuer.
 func openPostgres(ctx context.Context, opts openOptions) (database, error) {
-	replica, err := opts.config.ReplicaName()
+	replica, err := replicaName(opts.config)
 	if err != nil {
-		return nil, fmt.Errorf("name this replica by its host: %w; or set replica", err)
+		return nil, err
 	}
 	tables := pgstore.MakeTables
 	switch {
@@ -45,6 +45,14 @@ func openPostgres(ctx context.Context, opts openOptions) (database, error) {
 		return nil, hintPostgres(err, opts.config)
 	}
 	return postgres{store}, nil
+}
+
+func replicaName(cfg *configs.Config) (string, error) {
+	name, err := cfg.ReplicaName()
+	if err != nil {
+		return "", fmt.Errorf("name this replica by its host: %w; or set replica", err)
+	}
+	return name, nil
 }
 
 // begunHere reports whether an issuer has run on this data directory: its sealing key is

@@ -36,7 +36,7 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 		Args: noArguments,
 	}
 	changed := configs.Flags(cmd.Flags())
-	cmd.Flags().BoolVar(&check, "check", false, "check the configuration and the certificate files, print what is wrong with them, and stop")
+	cmd.Flags().BoolVar(&check, "check", false, "check the configuration, the certificate files and how the database would be reached, print what is wrong with them, and stop; opens no database, and asks no CA")
 	cmd.Flags().BoolVar(&reference, "reference", false, "print the configuration file with every setting at its default, commented, and stop")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if reference {
@@ -57,23 +57,11 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 			fmt.Fprintf(a.err, "warning: %s\n", warning)
 		}
 		if check {
-			// It asks no CA, and writes nothing.
-			if _, err := openCertificates(cfg, newLog(a.err, cfg, new(slog.LevelVar)), nil); err != nil {
-				return err
-			}
-			return a.print(checked{Good: true, Warnings: a.warnings(cfg)}, func(w io.Writer) {
-				fmt.Fprintln(w, "the configuration is good")
-			})
+			return a.check(cfg)
 		}
 		return a.serve(cmd.Context(), cfg, load, traces)
 	}
 	return cmd
-}
-
-// checked is the result of serve --check; a faulty configuration is an error.
-type checked struct {
-	Good     bool     `json:"good"`
-	Warnings []string `json:"warnings,omitempty"`
 }
 
 // serve catches signals before it touches anything: one that comes early stops or
