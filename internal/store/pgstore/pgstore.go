@@ -99,6 +99,7 @@ type Store struct {
 	// acquireLimit and callLimit are the constants, except in tests.
 	acquireLimit, callLimit time.Duration
 	warnings                []string // see Warnings
+	short                   shortage
 
 	mu     sync.RWMutex // guards closed, and calls.Add against calls.Wait
 	closed bool
