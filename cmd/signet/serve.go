@@ -81,7 +81,7 @@ func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*conf
 		return err
 	}
 	defer shutdownTraces(ctx, tracer)()
-	s, err := newServer(ctx, serverOptions{Config: cfg, Log: tracer.Log(log), Level: level, Traces: tracer})
+	s, err := start(ctx, serverOptions{Config: cfg, Log: tracer.Log(log), Level: level, Traces: tracer})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // stopped before it served
 	}
