@@ -22,16 +22,20 @@ func (p *place) word() string {
 	return p.name
 }
 
-// hintWhole says how a database becomes whole that a migration has not finished. Other
-// errors stay as they are.
+// hintWhole says how a database becomes whole that a migration has not finished, and how
+// one is opened that it has closed. Other errors stay as they are.
 func (a *app) hintWhole(err error, cfg *configs.Config) error {
-	filling, ok := errors.AsType[*transfer.FillingError](err)
-	if !ok {
+	filling, half := errors.AsType[*transfer.FillingError](err)
+	moved, closed := errors.AsType[*transfer.MovedError](err)
+	if !half && !closed {
 		return err
 	}
-	to, wrong := placeOf(cfg, "to", "config")
+	own, wrong := placeOf(cfg, "to", "config")
 	if wrong != nil {
 		return errors.Join(err, wrong)
 	}
-	return hintedError{err, a.migrateHint(filling.From, to.word()) + "  # goes on where it ended"}
+	if half {
+		return hintedError{err, a.migrateHint(filling.From, own.word()) + "  # goes on where it ended"}
+	}
+	return hintedError{err, a.reopenHint(own.word()) + "  # only to go back to it, with every server on " + moved.To + " stopped"}
 }

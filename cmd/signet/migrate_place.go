@@ -35,7 +35,7 @@ type place struct {
 
 // source is a database that is read.
 type source interface {
-	transfer.Reader
+	transfer.Source
 	audit.Marks
 	LoadRing(ctx context.Context) (keystore.Ring, error)
 	// Unused says which server uses it, if it can be known.
@@ -101,7 +101,7 @@ func (p *place) openSource(ctx context.Context) (source, error) {
 	if _, err := os.Stat(p.config.DatabasePath()); errors.Is(err, fs.ErrNotExist) {
 		return nil, hintedError{fmt.Errorf("there is no database at %s", p.config.DatabasePath()), "name its data directory: --" + p.flag + " bolt:DIR"}
 	}
-	store, err := boltstore.Open(p.config.DatabasePath(), boltstore.Options{Logger: discarded()})
+	store, err := boltstore.Open(p.config.DatabasePath(), boltstore.Options{Logger: discarded(), Moved: true})
 	if err != nil {
 		return nil, err
 	}
@@ -185,13 +185,4 @@ func (p *place) flags(from *place) (flags string) {
 		flags += " --store bolt"
 	}
 	return flags
-}
-
-// afterwards is what to do with a source that was copied.
-func (p *place) afterwards() string {
-	if p.config.Postgres() {
-		return "keep it apart, or drop it"
-	}
-	path := p.config.DatabasePath()
-	return shell.Command("mv", path, path+".migrated")
 }

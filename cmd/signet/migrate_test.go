@@ -209,12 +209,13 @@ func putSessions(t *testing.T, store *boltstore.Target, n int) {
 // command ends it; the same command does.
 func TestKilledMigrationGoesOn(t *testing.T) {
 	t.Parallel()
-	url, source := pgtest.Start(t).Database(t), filled(t, 60_000)
+	url := pgtest.Start(t).Database(t)
 	for _, to := range []string{url, "bolt:" + filepath.Join(t.TempDir(), "new")} {
 		r := &replica{dir: t.TempDir(), name: "one", url: to}
 		if dir, ok := strings.CutPrefix(to, "bolt:"); ok {
 			r.dir, r.url = dir, "bolt"
 		}
+		source := filled(t, 60_000)
 		killMigration(t, r, source, to)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
