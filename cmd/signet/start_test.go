@@ -77,7 +77,7 @@ func TestWaitingStartStops(t *testing.T) {
 		p := serveWithout(t, r, mustAddress(t))
 		began := time.Now()
 		p.terminate(t)
-		if took := time.Since(began); p.err != nil || took > 3*time.Second {
+		if took := time.Since(began); p.err != nil || took > 3*time.Second || strings.Contains(p.stderr.String(), logBack) {
 			t.Errorf("%s: it ended with %v after %v\n%s", name, p.err, took, p.stderr)
 		}
 	}
