@@ -50,13 +50,14 @@ func CheckStore(text string) error {
 	if err != nil || strings.ContainsFunc(text, unicode.IsControl) {
 		return errors.New("is not a URL; write postgres://signet@db.example.com/signet?sslmode=verify-full, and what a URL may not hold as %XX")
 	}
-	if _, err := url.ParseQuery(u.RawQuery); err != nil {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
 		return errors.New("has settings behind its ? that cannot be read; write name=value, with & between them")
 	}
 	if u.Fragment != "" {
 		return errors.New("has a # in it; write it as %23")
 	}
-	return nil
+	return checkStoreURL(u, query)
 }
 
 // secretSettings are those that the query of a URL may have and nobody may see.

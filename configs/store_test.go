@@ -62,6 +62,43 @@ func TestChangedPasswordIsNotShown(t *testing.T) {
 	}
 }
 
+// TestFaultsOfTheDatabaseURL: each is one sentence that says what to write, and repeats no
+// value.
+func TestFaultsOfTheDatabaseURL(t *testing.T) {
+	t.Setenv("PGDATABASE", "")
+	t.Setenv("PGSERVICE", "")
+	const noDatabase = "names no database; write postgres://signet@db.example.com/signet?sslmode=verify-full"
+	for text, want := range map[string]string{
+		"postgres://":          noDatabase,
+		"postgres:///":         noDatabase,
+		"postgres://signet@db": noDatabase,
+		"postgres:///x?host=/run/pg&sslmode=hunter2":             "has a wrong sslmode; write one of disable, allow, prefer, require, verify-ca, verify-full",
+		"postgres://db/x?sslmode=":                               "has a wrong sslmode; write one of disable, allow, prefer, require, verify-ca, verify-full",
+		"postgres://db/x?pool_max_conns=hunter2":                 "has a wrong pool_max_conns; write a number of connections from 1 to 10000",
+		"postgres://db/x?pool_max_conns=0":                       "has a wrong pool_max_conns; write a number of connections from 1 to 10000",
+		"postgres://db/x?pool_min_conns=-1":                      "has a wrong pool_min_conns; write a number of connections from 0 to 10000",
+		"postgres://db/x?connect_timeout=hunter2":                "has a wrong connect_timeout; write a number of seconds from 0 to 3600",
+		"postgres://db/x?connect_timeout=-1":                     "has a wrong connect_timeout; write a number of seconds from 0 to 3600",
+		"postgres://db/x?statement_timeout=hunter2":              "has a wrong statement_timeout; write a time such as 5s",
+		"postgres://db/x?lock_timeout=":                          "has a wrong lock_timeout; write a time such as 3s",
+		"postgres://db/x?idle_in_transaction_session_timeout=5y": "has a wrong idle_in_transaction_session_timeout; write a time such as 10s",
+	} {
+		_, err := Load(Sources{Flags: map[string]string{"store": text}})
+		if err == nil || err.Error() != "--store: store: "+want {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	for _, text := range []string{"postgres:///signet", "postgres://?host=/run/pg&dbname=signet", "postgres://db/x?statement_timeout=5000&lock_timeout=1.5min&connect_timeout=0&pool_max_conns=1&sslmode=verify-ca"} {
+		if err := CheckStore(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	t.Setenv("PGDATABASE", "signet")
+	if err := CheckStore("postgres://db.example.com"); err != nil {
+		t.Errorf("with PGDATABASE: %v", err)
+	}
+}
+
 func TestLibpqStore(t *testing.T) {
 	for text, want := range map[string]string{
 		"postgres://signet@/signet?host=/run/pg":                                                      "postgres://signet@/signet?host=/run/pg",

@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"signet/internal/audit"
 	"signet/internal/control"
+	"signet/internal/shell"
 )
 
 func auditCommand(a *app) *cobra.Command {
@@ -86,13 +86,15 @@ func verifyAudit(ctx context.Context, files []string, mark audit.Mark) (audit.Re
 
 // faultHint is the command with the file that may have what is missing, in its place.
 func faultHint(f *audit.Fault, files []string) string {
-	const verify = "signet audit verify "
+	verify := func(files []string) string {
+		return shell.Command(append([]string{"signet", "audit", "verify"}, files...)...)
+	}
 	at := slices.Index(files, f.File)
 	switch {
 	case f.Missing && f.Line == 0:
-		return verify + strings.Join(append(slices.Clone(files), "NEWER-FILE"), " ") + "  # if there is one; if not, they were cut off"
+		return verify(append(slices.Clone(files), "NEWER-FILE")) + "  # if there is one; if not, they were cut off"
 	case f.Missing && f.Line == 1 && at >= 0:
-		return verify + strings.Join(slices.Insert(slices.Clone(files), at, "OLDER-FILE"), " ") + "  # if they were moved away; if not, they were cut out"
+		return verify(slices.Insert(slices.Clone(files), at, "OLDER-FILE")) + "  # if they were moved away; if not, they were cut out"
 	}
 	return "keep the file as it is, and compare it with a copy from elsewhere"
 }

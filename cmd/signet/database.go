@@ -13,7 +13,6 @@ import (
 	"signet/internal/metrics"
 	"signet/internal/store"
 	"signet/internal/store/boltstore"
-	"signet/internal/store/transfer"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -49,26 +48,9 @@ func openDatabase(ctx context.Context, opts openOptions) (database, error) {
 	}
 	store, err := boltstore.Open(opts.config.DatabasePath(), boltstore.Options{Timeout: opts.wait, Logger: opts.log, Committed: opts.committed(), Beside: opts.room.beside})
 	if err != nil {
-		return nil, hintFilling(err, opts.config) // and not a nil *Store in an interface
+		return nil, err // and not a nil *Store in an interface
 	}
 	return store, nil
-}
-
-// hintFilling says how a database becomes whole that a migration has not finished.
-func hintFilling(err error, cfg *configs.Config) error {
-	var filling *transfer.FillingError
-	if !errors.As(err, &filling) {
-		return err
-	}
-	to, wrong := placeOf(cfg, "to", "config")
-	if wrong != nil {
-		return errors.Join(err, wrong)
-	}
-	name := quoted(to.name)
-	if configs.StorePassword(cfg.Store) {
-		name = "config"
-	}
-	return hintedError{err, fmt.Sprintf("signet migrate --from %s --to %s  # goes on where it ended", quoted(filling.From), name)}
 }
 
 // snapshots is the database as what backup copies; nil if it is no file.

@@ -8,6 +8,7 @@ import (
 
 	"signet/configs"
 	"signet/internal/metrics"
+	"signet/internal/shell"
 	"signet/internal/store/pgstore"
 	"signet/keystore"
 )
@@ -25,9 +26,9 @@ var errNoIssuer = errors.New("there is no issuer in the database yet")
 // openPostgres opens the database of the configuration. A server makes the tables that it
 // lacks; a command does not: a mistyped URL must not look like an empty issuer.
 func openPostgres(ctx context.Context, opts openOptions) (database, error) {
-	replica, err := opts.config.ReplicaName()
+	replica, err := replicaName(opts.config)
 	if err != nil {
-		return nil, fmt.Errorf("name this replica by its host: %w; or set replica", err)
+		return nil, err
 	}
 	tables := pgstore.MakeTables
 	switch {
@@ -44,6 +45,14 @@ func openPostgres(ctx context.Context, opts openOptions) (database, error) {
 		return nil, hintPostgres(err, opts.config)
 	}
 	return postgres{store}, nil
+}
+
+func replicaName(cfg *configs.Config) (string, error) {
+	name, err := cfg.ReplicaName()
+	if err != nil {
+		return "", fmt.Errorf("name this replica by its host: %w; or set replica", err)
+	}
+	return name, nil
 }
 
 // begunHere reports whether an issuer has run on this data directory: its sealing key is
@@ -81,7 +90,7 @@ func hintSealing(err error, cfg *configs.Config) error {
 		return err
 	}
 	path := cfg.SealKeyPath()
-	return hintedError{err, fmt.Sprintf("scp HOST:%s %s && chmod 600 %s  # from a server that works on this database", quoted("DATA-DIRECTORY/seal.key"), path, path)}
+	return hintedError{err, shell.Command("scp", "HOST:DATA-DIRECTORY/seal.key", path) + " && " + shell.Command("chmod", "600", path) + "  # from a server that works on this database"}
 }
 
 // hintPostgres says what to type where the database cannot be opened.
@@ -92,7 +101,7 @@ func hintPostgres(err error, cfg *configs.Config) error {
 	case errors.Is(err, pgstore.ErrSchemaOlder):
 		return hintedError{err, "signet serve  # the newer one brings them up to date; or use the signet that its servers have"}
 	case errors.Is(err, pgstore.ErrStorage):
-		return hintedError{err, "psql " + quoted(configs.LibpqStore(cfg.Store)) + " -c 'SELECT 1'  # shows whether this machine and user get in; the password is in PGPASSWORD, PGPASSFILE or the URL"}
+		return hintedError{err, shell.Command("psql", configs.LibpqStore(cfg.Store), "-c", "SELECT 1") + "  # shows whether this machine and user get in; the password is in PGPASSWORD, PGPASSFILE or the URL"}
 	}
-	return hintFilling(err, cfg)
+	return err
 }

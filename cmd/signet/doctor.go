@@ -16,6 +16,7 @@ import (
 	"signet/configs"
 	"signet/internal/control"
 	"signet/internal/doctor"
+	"signet/internal/shell"
 )
 
 func doctorCommand(a *app) *cobra.Command {
@@ -180,7 +181,7 @@ func (in *examined) sealingKey(cfg *configs.Config) []doctor.Check {
 	case in.err != nil:
 		return []doctor.Check{doctor.Skip(name, "neither a server nor the database could be asked")}
 	case in.about.SealingKeyOpen:
-		return []doctor.Check{doctor.Failed(name, in.about.SealingKey, "chmod 600 "+cfg.SealKeyPath())}
+		return []doctor.Check{doctor.Failed(name, in.about.SealingKey, shell.Command("chmod", "600", cfg.SealKeyPath()))}
 	case in.about.SealingKey != "":
 		return []doctor.Check{doctor.Failed(name, in.about.SealingKey, "restore the file before the server is restarted, or make another one while it runs: signet keys reseal")}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"signet/configs"
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 	"signet/keystore"
 )
@@ -21,9 +22,9 @@ func (a *app) lostHint(cfg *configs.Config) string {
 func (a *app) openHint(cfg *configs.Config, err error) string {
 	switch database := cfg.DatabasePath(); {
 	case errors.Is(err, keystore.ErrSealingKeyOpen):
-		return "chmod 600 " + cfg.SealKeyPath()
+		return shell.Command("chmod", "600", cfg.SealKeyPath())
 	case errors.Is(err, boltstore.ErrDamaged):
-		return fmt.Sprintf("mv %s %s.bad; signet restore FILE%s", database, database, a.sameFlags(cfg))
+		return shell.Command("mv", database, database+".bad") + "; signet restore FILE" + a.sameFlags(cfg)
 	}
 	return ""
 }

@@ -16,6 +16,7 @@ import (
 	"signet/internal/control"
 	"signet/internal/event"
 	"signet/internal/metrics"
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 	"signet/internal/throttle"
 	"signet/internal/tracing"
@@ -171,7 +172,7 @@ func openAudit(ctx context.Context, marks audit.Marks, opts openOptions) (*audit
 	log, err := audit.Open(ctx, audit.Options{Path: path, Marks: marks, Lazy: opts.stored, Now: opts.now, Log: opts.log})
 	switch {
 	case errors.Is(err, audit.ErrForeign):
-		return nil, hintedError{err, "signet audit verify " + path + "  # shows where it was changed; move it away to go on with a new file"}
+		return nil, hintedError{err, shell.Command("signet", "audit", "verify", path) + "  # shows where it was changed; move it away to go on with a new file"}
 	case errors.Is(err, audit.ErrInUse):
 		return nil, hintedError{err, "stop that process first, or choose another data directory with --data DIR"}
 	case err != nil:
@@ -277,7 +278,7 @@ func (a *app) localDoor(ctx context.Context, cfg *configs.Config) (control.Door,
 		return nil, nil, hintedError{fmt.Errorf("there is no issuer in %s yet", configs.ShownStore(cfg.Store)), a.noDatabaseHint(cfg)}
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, a.hintWhole(err, cfg)
 	}
 	return control.Local(d.operator()), d.close, nil
 }

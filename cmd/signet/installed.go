@@ -2,9 +2,9 @@ package main
 
 import (
 	"os"
-	"strings"
 
 	"signet/configs"
+	"signet/internal/shell"
 )
 
 // installedConfig is the configuration of the service that a package installs. No
@@ -49,10 +49,10 @@ func (a *app) sameFlags(cfg *configs.Config) (flags string) {
 		data, seal = given["data"], given["seal_key"]
 	}
 	if data != "" && data != configs.Default().Data {
-		flags += " --data " + data
+		flags += " --data " + shell.Word(data)
 	}
 	if seal != "" {
-		flags += " --seal-key " + seal
+		flags += " --seal-key " + shell.Word(seal)
 	}
 	return flags + a.storeFlag()
 }
@@ -62,17 +62,14 @@ func (a *app) configFlag() string {
 	if a.configPath == "" {
 		return ""
 	}
-	return " --config " + a.configPath
+	return " --config " + shell.Word(a.configPath)
 }
 
 // storeFlag is --store where it was given so. From the environment it may have a password
 // that the flag must not have.
 func (a *app) storeFlag() string {
 	if store, given := a.changed()["store"]; given {
-		return " --store " + quoted(store)
+		return " --store " + shell.Word(store)
 	}
 	return ""
 }
-
-// quoted is a word for a shell, which reads & and ? of a URL otherwise.
-func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -7,13 +7,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"signet/configs"
 	"signet/internal/event"
+	"signet/internal/shell"
 	"signet/internal/store/transfer"
 	"signet/keystore"
 )
@@ -22,32 +22,41 @@ import (
 type migration struct {
 	From, To string
 	Anew     bool
+	Reopen   string
 }
 
 func migrateCommand(a *app) *cobra.Command {
 	var asked migration
 	cmd := &cobra.Command{
-		Use:   "migrate --from DATABASE --to DATABASE",
+		Use:   "migrate --from DATABASE --to DATABASE | --reopen DATABASE",
 		Short: "Copy all data into another database: from bbolt to PostgreSQL, or back",
 		Long: `Copy accounts, sessions, clients, used assertions and the keys, sealed as they are,
 into an empty database. Nobody is logged out. A DATABASE is bolt:DIR, the file in that
 data directory; the URL of a PostgreSQL database; or config, what the configuration
 has in store.
 
-Stop every server on the source first, and start none on it afterwards. No server
-opens the target before every record in it has been read back, and the source once
-more, and compared. A copy
-that was interrupted goes on where it ended: give the same command again. The source
-is left as it is.
+Stop every server on the source first. No server opens the target before every record
+in it has been read back, and the source once more, and compared. Then the source is
+closed: its data stays, and no server or command opens it, since two issuers of one
+history would end each other's sessions. A copy that was interrupted goes on where it
+ended: give the same command again. --reopen goes back to a source, without what was
+done in the copy since: stop the servers there first.
 
 A flag shows in the list of processes, so a URL here has no password: set PGPASSWORD
 or PGPASSFILE, or write the URL to the configuration and say config.`,
 		Example: `  signet migrate --from bolt:signet-data --to 'postgres://signet@db.example.com/signet?sslmode=verify-full'
-  signet migrate --from config --to bolt:/var/lib/signet-new`,
+  signet migrate --from config --to bolt:/var/lib/signet-new
+  signet migrate --reopen bolt:/var/lib/signet`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if cmd.Flags().Changed("reopen") {
+				if asked != (migration{Reopen: asked.Reopen}) {
+					return usageError{errors.New("--reopen goes without --from, --to and --anew")}
+				}
+				return a.reopen(ctx, asked.Reopen)
+			}
 			err := a.migrate(ctx, asked)
 			if err != nil && ctx.Err() != nil {
 				return errors.New("interrupted: the same command goes on where it ended")
@@ -58,6 +67,7 @@ or PGPASSFILE, or write the URL to the configuration and say config.`,
 	cmd.Flags().StringVar(&asked.From, "from", "", "the `DATABASE` that is copied: bolt:DIR, a PostgreSQL URL, or config")
 	cmd.Flags().StringVar(&asked.To, "to", "", "the `DATABASE` that is filled: bolt:DIR, a PostgreSQL URL, or config")
 	cmd.Flags().BoolVar(&asked.Anew, "anew", false, "empty a target that an interrupted migration has left, and begin anew")
+	cmd.Flags().StringVar(&asked.Reopen, "reopen", "", "the `DATABASE` that was copied elsewhere and that servers shall open again")
 	return cmd
 }
 
@@ -78,7 +88,7 @@ type migrated struct {
 	audit   string // what becomes of the audit log; may be empty
 	marks   string // and of what the database knows of it; may be empty
 	next    string // starts a server
-	after   string // what to do with the source
+	after   string // goes back to the source
 }
 
 func (a *app) migrate(ctx context.Context, asked migration) error {
@@ -108,9 +118,12 @@ func (a *app) migrate(ctx context.Context, asked migration) error {
 func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (done *migrated, err error) {
 	source, err := from.openSource(ctx)
 	if err != nil {
-		return nil, err
+		return nil, a.hintWhole(err, from.config)
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if err := refuseMoved(ctx, from, source, to.name); err != nil {
+		return nil, a.hintWhole(err, from.config)
+	}
 	if err := refuseNothing(ctx, from, source); err != nil {
 		return nil, err
 	}
@@ -125,7 +138,7 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 		return nil, err
 	}
 	progress := a.migrationProgress()
-	copied, err := transfer.Copy(ctx, to.readerFor(source), unchanged{target, source}, progress.tell)
+	copied, err := transfer.Copy(ctx, to.readerFor(source), unchanged{target, source, to}, progress.tell)
 	progress.end()
 	if err != nil {
 		return nil, a.hintMigration(err, from, to)
@@ -135,11 +148,11 @@ func (a *app) copyDatabase(ctx context.Context, from, to *place, anew bool) (don
 		return nil, err
 	}
 	done = &migrated{From: from.name, To: to.name, Copied: copied, SealingKey: ring.SealedBy}
-	done.next, done.after, done.wanted = "signet serve"+a.configFlag()+to.flags(from), from.afterwards(), to.config.SealKeyPath()
+	done.next, done.after, done.wanted = "signet serve"+a.configFlag()+to.flags(from), a.reopenHint(from.word()), to.config.SealKeyPath()
 	if opensRing(done.wanted, ring) {
 		done.SealingKeyFile = done.wanted
 	} else if opensRing(from.config.SealKeyPath(), ring) {
-		done.copyKey = "cp -p " + from.config.SealKeyPath() + " " + done.wanted
+		done.copyKey = shell.Command("cp", "-p", from.config.SealKeyPath(), done.wanted)
 	}
 	done.audit = movedAudit(from, to)
 	done.Replica, done.marks, err = movedMarks(ctx, source, to)
@@ -159,19 +172,6 @@ func movedAudit(from, to *place) string {
 	return "the audit log stays in " + from.config.AuditPath() + ", and the next server begins a new file where it ends"
 }
 
-// unchanged is a target that is not finished if its source was in use meanwhile.
-type unchanged struct {
-	transfer.Target
-	source source
-}
-
-func (u unchanged) Finish(ctx context.Context) error {
-	if err := u.source.Unused(ctx); err != nil {
-		return err
-	}
-	return u.Target.Finish(ctx)
-}
-
 // recordMigration puts on record, once, that hashes and sealed keys leave. Like a backup
 // a migration does not depend on it.
 func recordMigration(ctx context.Context, from, to *place, source source, target transfer.Target) error {
@@ -179,18 +179,12 @@ func recordMigration(ctx context.Context, from, to *place, source source, target
 	if err != nil || at != (transfer.Place{}) {
 		return err
 	}
-	log, err := openAudit(ctx, source, openOptions{config: from.config, log: discarded(), stored: true})
-	if err != nil {
-		return err
-	}
-	ctx = event.WithCaller(ctx, event.Caller{Operator: strconv.Itoa(os.Geteuid())})
-	_ = log.Record(ctx, event.Event{Kind: event.Command, Outcome: event.Done, Action: "migrate", Target: to.name})
-	return log.Close()
+	return recordOwn(ctx, from, source, event.Event{Kind: event.Command, Outcome: event.Done, Action: "migrate", Target: to.name})
 }
 
 // hintMigration says what to type after an error.
 func (a *app) hintMigration(err error, from, to *place) error {
-	same := fmt.Sprintf("signet migrate%s --from %s --to %s --anew", a.configFlag(), quoted(from.name), quoted(to.name))
+	same := a.migrateHint(from.word(), to.word()) + " --anew"
 	var filling *transfer.FillingError
 	switch {
 	case errors.As(err, &filling):
@@ -224,7 +218,7 @@ func writeMigrated(w io.Writer, m *migrated) {
 			fmt.Fprintln(w, told)
 		}
 	}
-	fmt.Fprintf(w, "start no server on the old database again: %s\nnext: %s\n", m.after, m.next)
+	fmt.Fprintf(w, "no server opens the old database any more; to go back to it: %s\nnext: %s\n", m.after, m.next)
 }
 
 // configOf is the configuration of a server on a data directory.

@@ -13,6 +13,7 @@ import (
 	"signet/configs"
 	"signet/internal/audit"
 	"signet/internal/control"
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 	"signet/internal/store/transfer"
 	"signet/keystore"
@@ -34,7 +35,7 @@ type place struct {
 
 // source is a database that is read.
 type source interface {
-	transfer.Reader
+	transfer.Source
 	audit.Marks
 	LoadRing(ctx context.Context) (keystore.Ring, error)
 	// Unused says which server uses it, if it can be known.
@@ -100,7 +101,7 @@ func (p *place) openSource(ctx context.Context) (source, error) {
 	if _, err := os.Stat(p.config.DatabasePath()); errors.Is(err, fs.ErrNotExist) {
 		return nil, hintedError{fmt.Errorf("there is no database at %s", p.config.DatabasePath()), "name its data directory: --" + p.flag + " bolt:DIR"}
 	}
-	store, err := boltstore.Open(p.config.DatabasePath(), boltstore.Options{Logger: discarded()})
+	store, err := boltstore.Open(p.config.DatabasePath(), boltstore.Options{Logger: discarded(), Moved: true})
 	if err != nil {
 		return nil, err
 	}
@@ -175,22 +176,13 @@ func (p *place) goesOn(from *place) {
 // flags start a server on the place that was filled from another.
 func (p *place) flags(from *place) (flags string) {
 	if data := p.config.Data; data != configs.Default().Data {
-		flags = " --data " + data
+		flags = " --data " + shell.Word(data)
 	}
 	switch {
 	case p.config.Postgres() && !p.configured:
-		flags += " --store " + quoted(p.name)
+		flags += " --store " + shell.Word(p.name)
 	case !p.config.Postgres() && from.configured && from.config.Postgres():
 		flags += " --store bolt"
 	}
 	return flags
-}
-
-// afterwards is what to do with a source that was copied.
-func (p *place) afterwards() string {
-	if p.config.Postgres() {
-		return "keep it apart, or drop it"
-	}
-	path := p.config.DatabasePath()
-	return "mv " + path + " " + path + ".migrated"
 }

@@ -51,7 +51,7 @@ func (p *place) openPostgresSource(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.Tables = pgstore.KeepTables
+	opts.Tables, opts.Moved = pgstore.KeepTables, true
 	store, err := pgstore.Open(ctx, p.config.Store, opts)
 	if errors.Is(err, pgstore.ErrNoTables) {
 		return nil, p.nobodys()

@@ -17,6 +17,7 @@ import (
 	"signet/configs"
 	"signet/internal/audit"
 	"signet/internal/pgtest"
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 	"signet/internal/store/pgstore"
 	"signet/internal/store/transfer"
@@ -208,23 +209,28 @@ func putSessions(t *testing.T, store *boltstore.Target, n int) {
 // command ends it; the same command does.
 func TestKilledMigrationGoesOn(t *testing.T) {
 	t.Parallel()
-	url, source := pgtest.Start(t).Database(t), filled(t, 60_000)
+	url := pgtest.Start(t).Database(t)
 	for _, to := range []string{url, "bolt:" + filepath.Join(t.TempDir(), "new")} {
 		r := &replica{dir: t.TempDir(), name: "one", url: to}
 		if dir, ok := strings.CutPrefix(to, "bolt:"); ok {
 			r.dir, r.url = dir, "bolt"
 		}
+		source := filled(t, 60_000)
 		killMigration(t, r, source, to)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if err := os.Chmod(r.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		serve := exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0")
+		config := filepath.Join(t.TempDir(), "signet test.yaml")
+		if err := os.WriteFile(config, []byte("listen: 127.0.0.1:0\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		serve := exec.CommandContext(ctx, binary, "serve", "--config", config)
 		serve.Env = r.environment()
 		out, err := serve.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), " is not whole: signet migrate fills it from bolt:"+source+", or was interrupted") ||
-			!strings.Contains(string(out), "try: signet migrate --from 'bolt:"+source+"' --to '"+to+"'  # goes on where it ended") {
+			!strings.Contains(string(out), "try: signet migrate --config '"+config+"' "+shell.Command("--from", "bolt:"+source, "--to", to)+"  # goes on where it ended") {
 			t.Errorf("a server on a half filled %s: %v\n%s", to, err, out)
 		}
 		copied := r.must(t, "", "migrate", "--from", "bolt:"+source, "--to", to)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -11,16 +12,11 @@ import (
 // askReady is how often a server that is not ready yet looks again.
 const askReady = time.Second
 
-// tell says to the service manager how the server fares (sd_notify(3)). Without one,
-// which is without NOTIFY_SOCKET, nothing happens.
-func (s *server) tell(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		s.log.Warn("the service manager could not be told", "error", err)
-	}
-}
+// tell says to the service manager how the server fares.
+func (s *server) tell(state string) { tellManager(s.log, state) }
 
 // announce tells that the server is up once it can sign and store: what is ordered
-// after it may log in then.
+// after it may log in then. Until then it publishes keys, and is not to be ended for that.
 func (s *server) announce(ctx context.Context) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return // nobody asks
@@ -33,7 +29,7 @@ func (s *server) announce(ctx context.Context) {
 			s.tell(daemon.SdNotifyReady + "\nSTATUS=serves " + s.cfg.Issuer + " on " + s.address())
 			return
 		}
-		s.tell("STATUS=not ready: " + err.Error())
+		s.tell("STATUS=not ready: " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n" + moreTime())
 		select {
 		case <-ctx.Done():
 			return

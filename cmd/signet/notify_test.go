@@ -33,17 +33,23 @@ func newManager(t *testing.T) *manager {
 	return &manager{t: t, conn: conn, path: path}
 }
 
-// told waits for the next message.
-func (m *manager) told(want string) {
+// next waits for a message.
+func (m *manager) next() string {
 	m.t.Helper()
 	m.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	message := make([]byte, 4096)
 	n, err := m.conn.Read(message)
 	if err != nil {
-		m.t.Fatalf("nothing was told, want %s: %v", want, err)
+		m.t.Fatalf("nothing was told: %v", err)
 	}
-	if !regexp.MustCompile(`\A` + want + `\z`).Match(message[:n]) {
-		m.t.Fatalf("told %q, want %s", message[:n], want)
+	return string(message[:n])
+}
+
+// told waits for the next message.
+func (m *manager) told(want string) {
+	m.t.Helper()
+	if message := m.next(); !regexp.MustCompile(`\A` + want + `\z`).MatchString(message) {
+		m.t.Fatalf("told %q, want %s", message, want)
 	}
 }
 

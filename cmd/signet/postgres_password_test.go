@@ -55,7 +55,7 @@ func TestPasswordOfTheDatabase(t *testing.T) {
 		"in a URL with a fault": {[]string{"SIGNET_STORE=" + full + "&sslmode=" + password + "%zz"}, "SIGNET_STORE: store: "},
 		"an unknown setting":    {[]string{"SIGNET_STORE=" + full + "&port=first"}, "invalid port"},
 	} {
-		commands := [][]string{{"keys", "list"}, {"doctor"}, {"migrate", "--from", "config", "--to", "bolt:" + filepath.Join(t.TempDir(), "x")}}
+		commands := [][]string{{"keys", "list"}, {"doctor"}, {"migrate", "--from", "config", "--to", "bolt:" + filepath.Join(t.TempDir(), "x")}, {"migrate", "--reopen", "config"}}
 		if tt.fail != "" { // a server that starts goes on
 			commands = append(commands, []string{"serve", "--listen", "127.0.0.1:0"})
 		}

@@ -266,7 +266,7 @@ func TestReplicaWithAnotherSealingKey(t *testing.T) {
 		}
 		return string(out)
 	}
-	hint := "try: scp HOST:'DATA-DIRECTORY/seal.key' " + other.dir + "/seal.key && chmod 600 " + other.dir + "/seal.key  # from a server that works on this database"
+	hint := "try: scp HOST:DATA-DIRECTORY/seal.key " + other.dir + "/seal.key && chmod 600 " + other.dir + "/seal.key  # from a server that works on this database"
 	if out := serve(); !strings.Contains(out, "seal.key is missing") || !strings.Contains(out, hint) {
 		t.Errorf("without a sealing key:\n%s", out)
 	}

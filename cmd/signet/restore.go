@@ -16,6 +16,7 @@ import (
 
 	"signet/configs"
 	"signet/internal/control"
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 	"signet/keystore"
 )
@@ -107,7 +108,7 @@ func refuseLive(ctx context.Context, cfg *configs.Config) error {
 }
 
 func databaseThere(path string) error {
-	return hintedError{fmt.Errorf("there is a database already, %s", path), fmt.Sprintf("mv %s %s.old", path, path)}
+	return hintedError{fmt.Errorf("there is a database already, %s", path), shell.Command("mv", path, path+".old")}
 }
 
 // openBackup checks a file before anything is written. A pipe is read once.

@@ -15,6 +15,7 @@ import (
 
 	"signet/configs"
 	"signet/internal/event"
+	"signet/internal/shell"
 	"signet/internal/tracing"
 )
 
@@ -36,7 +37,7 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 		Args: noArguments,
 	}
 	changed := configs.Flags(cmd.Flags())
-	cmd.Flags().BoolVar(&check, "check", false, "check the configuration and the certificate files, print what is wrong with them, and stop")
+	cmd.Flags().BoolVar(&check, "check", false, "check the configuration, the certificate files and how the database would be reached, print what is wrong with them, and stop; opens no database, and asks no CA")
 	cmd.Flags().BoolVar(&reference, "reference", false, "print the configuration file with every setting at its default, commented, and stop")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if reference {
@@ -55,23 +56,11 @@ OpenTelemetry collector there; the other standard OTEL_ variables hold, too.`,
 		}
 		a.warn(cfg, check)
 		if check {
-			// It asks no CA, and writes nothing.
-			if _, err := openCertificates(cfg, newLog(a.err, cfg, new(slog.LevelVar)), nil); err != nil {
-				return err
-			}
-			return a.print(checked{Good: true, Warnings: a.warnings(cfg)}, func(w io.Writer) {
-				fmt.Fprintln(w, "the configuration is good")
-			})
+			return a.check(cfg)
 		}
 		return a.serve(cmd.Context(), cfg, load, traces)
 	}
 	return cmd
-}
-
-// checked is the result of serve --check; a faulty configuration is an error.
-type checked struct {
-	Good     bool     `json:"good"`
-	Warnings []string `json:"warnings,omitempty"`
 }
 
 // serve catches signals before it touches anything: one that comes early stops or
@@ -91,12 +80,12 @@ func (a *app) serve(ctx context.Context, cfg *configs.Config, load func() (*conf
 		return err
 	}
 	defer shutdownTraces(ctx, tracer)()
-	s, err := newServer(ctx, serverOptions{Config: cfg, Log: tracer.Log(log), Level: level, Traces: tracer})
+	s, err := start(ctx, serverOptions{Config: cfg, Log: tracer.Log(log), Level: level, Traces: tracer})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // stopped before it served
 	}
 	if err != nil {
-		return err
+		return a.hintWhole(err, cfg)
 	}
 	a.greet(s, log)
 	return s.run(ctx, func(ctx context.Context) {
@@ -130,7 +119,7 @@ func (a *app) greet(s *server, log *slog.Logger) {
 	}
 	dir := ""
 	if s.cfg.Data != configs.Default().Data {
-		dir = " --data " + s.cfg.Data
+		dir = " --data " + shell.Word(s.cfg.Data)
 	}
 	dir += a.storeFlag()
 	certificate := ""

@@ -26,6 +26,7 @@ import (
 	"signet/internal/event"
 	"signet/internal/hashpool"
 	"signet/internal/metrics"
+	"signet/internal/shell"
 	"signet/internal/tracing"
 	"signet/internal/web"
 	"signet/internal/web/clientaddr"
@@ -179,7 +180,7 @@ func makeDataDir(dir string) error {
 			path = dir
 		}
 		return hintedError{fmt.Errorf("others may look into the data directory %s (mode %04o)", dir, info.Mode().Perm()),
-			"chmod 700 " + path}
+			shell.Command("chmod", "700", path)}
 	}
 	return nil
 }

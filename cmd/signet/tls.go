@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"signet/configs"
+	"signet/internal/shell"
 	"signet/internal/transport"
 	"signet/internal/web/clientaddr"
 )
@@ -57,17 +58,18 @@ func openPair(cfg *configs.Config, log *slog.Logger, now func() time.Time) (*tra
 
 // pairHint is a command that shows what is wrong, or the step that mends it.
 func pairHint(err error, cfg *configs.Config) string {
+	cert, key := shell.Word(cfg.TLS.Cert), shell.Word(cfg.TLS.Key)
 	switch {
 	case errors.Is(err, transport.ErrEncrypted):
-		return fmt.Sprintf("openssl pkey -in %s -out FILE, keep FILE to its owner alone, and name it in tls.key", cfg.TLS.Key)
+		return fmt.Sprintf("openssl pkey -in %s -out FILE, keep FILE to its owner alone, and name it in tls.key", key)
 	case errors.Is(err, transport.ErrExpired), errors.Is(err, transport.ErrNotYetValid):
-		return fmt.Sprintf("renew it, or see what the file holds: openssl x509 -noout -subject -dates -in %s", cfg.TLS.Cert)
+		return fmt.Sprintf("renew it, or see what the file holds: openssl x509 -noout -subject -dates -in %s", cert)
 	case errors.Is(err, transport.ErrMismatch):
-		return fmt.Sprintf("compare what these print: openssl x509 -noout -pubkey -in %s; openssl pkey -pubout -in %s", cfg.TLS.Cert, cfg.TLS.Key)
+		return fmt.Sprintf("compare what these print: openssl x509 -noout -pubkey -in %s; openssl pkey -pubout -in %s", cert, key)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		return fmt.Sprintf("ls -l %s %s, as the user who runs signet; paths count from where it is started", cfg.TLS.Cert, cfg.TLS.Key)
+		return fmt.Sprintf("ls -l %s %s, as the user who runs signet; paths count from where it is started", cert, key)
 	}
-	return fmt.Sprintf("see what the files hold: openssl x509 -noout -subject -in %s; openssl pkey -noout -in %s", cfg.TLS.Cert, cfg.TLS.Key)
+	return fmt.Sprintf("see what the files hold: openssl x509 -noout -subject -in %s; openssl pkey -noout -in %s", cert, key)
 }
 
 // acmePath is the directory of what a CA has issued, with the private keys.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 
+	"signet/internal/shell"
 	"signet/internal/store/boltstore"
 )
 
@@ -23,7 +24,7 @@ func unreached(socket string, err error) error {
 		why = "is missing"
 	case missing == nil && file.Mode().Type() != os.ModeSocket:
 		return hintedError{fmt.Errorf("%s is in use by %s, and another file is in the place of its control socket %s", held.Path, held.Holder, socket),
-			"mv " + socket + " " + socket + ".moved  # a running server then makes its socket anew, within seconds"}
+			shell.Command("mv", socket, socket+".moved") + "  # a running server then makes its socket anew, within seconds"}
 	}
 	return hintedError{fmt.Errorf("%s is in use by %s, and its control socket %s %s", held.Path, held.Holder, socket, why),
 		"wait until that process ends or, if it is a server, read its log: it says why the socket is not made anew"}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"signet/internal/control"
+	"signet/internal/shell"
 	"signet/internal/userfile"
 	accounts "signet/users"
 )
@@ -174,7 +175,7 @@ func (r *importRun) open(file *os.File) (*userfile.Reader, func(), error) {
 func (r *importRun) cannotRead(err error) error {
 	var missing *userfile.ModelError
 	if errors.As(err, &missing) && len(missing.Accounts) > 0 {
-		return hintedError{err, fmt.Sprintf("signet users import %s --model %s", r.opts.file, missing.Accounts[0])}
+		return hintedError{err, shell.Command("signet", "users", "import", r.opts.file, "--model", missing.Accounts[0])}
 	}
 	return err
 }

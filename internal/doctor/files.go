@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+
+	"signet/internal/shell"
 )
 
 // Files are those of the deployment.
@@ -66,11 +68,11 @@ func (f Files) check(r *report, path string, forbidden, right fs.FileMode, missi
 		return
 	}
 	if mode := info.Mode().Perm(); mode&forbidden != 0 {
-		r.fail("chmod "+strconv.FormatUint(uint64(right), 8)+" "+path, "others may read or change %s (mode %04o)", path, mode)
+		r.fail(shell.Command("chmod", strconv.FormatUint(uint64(right), 8), path), "others may read or change %s (mode %04o)", path, mode)
 	}
 	// root reads everything, so what is its own is in no wrong hands.
 	if uid, known := owner(info); known && f.UID >= 0 && uid != f.UID && uid != 0 {
-		r.fail("chown "+userName(f.UID)+" "+path, "%s belongs to %s, and the server runs as %s", path, userName(uid), userName(f.UID))
+		r.fail(shell.Command("chown", userName(f.UID), path), "%s belongs to %s, and the server runs as %s", path, userName(uid), userName(f.UID))
 	}
 }
 

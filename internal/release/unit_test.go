@@ -42,6 +42,20 @@ func TestUnitIsUnderstood(t *testing.T) {
 	}
 }
 
+// TestUnitGoesOnTrying: a database that is away for an hour leaves the service down no
+// longer than that. A limit of starts would end the tries.
+func TestUnitGoesOnTrying(t *testing.T) {
+	text, err := os.ReadFile(unit(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"Type=notify", "Restart=on-failure", "RestartSec=5", "StartLimitIntervalSec=0"} {
+		if !strings.Contains(string(text), "\n"+line+"\n") {
+			t.Errorf("the unit has no line %s", line)
+		}
+	}
+}
+
 // unit is a copy of the unit that starts a binary which is there.
 func unit(t *testing.T) string {
 	t.Helper()

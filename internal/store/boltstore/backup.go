@@ -141,7 +141,7 @@ func (c *Contents) read(name string, db *bbolt.DB, file *os.File) error {
 		c.Taken = line.Taken
 	}
 	return db.View(func(btx *bbolt.Tx) error {
-		found, err := identify(name, btx, false)
+		found, err := identify(name, btx, Options{})
 		if err != nil {
 			return err
 		}

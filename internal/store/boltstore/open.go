@@ -18,7 +18,6 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"signet/internal/store/record"
-	"signet/internal/store/transfer"
 	"signet/users"
 )
 
@@ -68,6 +67,8 @@ type Options struct {
 	// Beside does a commit beside other work of the process: it waits for the disk. Nil
 	// just does it.
 	Beside func(commit func())
+	// Moved opens a database that was copied elsewhere, too; see Store.Leave.
+	Moved bool
 
 	// filling opens a database that is being filled, too; see OpenTarget.
 	filling bool
@@ -167,7 +168,7 @@ func examine(path string, opts Options) error {
 			return damaged(path, err)
 		}
 		return db.View(func(tx *bbolt.Tx) error {
-			_, err := identify(path, tx, opts.filling)
+			_, err := identify(path, tx, opts)
 			return err
 		})
 	})
@@ -208,7 +209,7 @@ func open(path string, opts Options) (*Store, error) {
 	if s.beside == nil {
 		s.beside = func(commit func()) { commit() }
 	}
-	if err := guard(func() error { return s.prepare(opts.filling) }); err != nil {
+	if err := guard(func() error { return s.prepare(opts) }); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if err := s.outside.begin(); err != nil {
@@ -220,10 +221,10 @@ func open(path string, opts Options) (*Store, error) {
 
 // prepare looks at the file again, now that no one else can write to it, and brings
 // a new or an older one to the schema of this version, in one step.
-func (s *Store) prepare(filling bool) error {
+func (s *Store) prepare(opts Options) error {
 	found := uint32(0)
 	err := s.db.View(func(tx *bbolt.Tx) (err error) {
-		found, err = identify(s.path, tx, filling)
+		found, err = identify(s.path, tx, opts)
 		return err
 	})
 	if err != nil || found == schema {
@@ -265,8 +266,12 @@ func upgrade(tx *bbolt.Tx, from uint32) error {
 		}
 	}
 	meta := tx.Bucket(bucketMeta)
+	if from == 0 { // or it has a name, which may be that of one that was moved
+		if err := meta.Put(keyApplication, []byte(application)); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
-		meta.Put(keyApplication, []byte(application)),
 		meta.Put(keySchema, binary.BigEndian.AppendUint32(nil, schema)))
 }
 
@@ -286,21 +291,18 @@ func countHashes(btx *bbolt.Tx) error {
 }
 
 // identify says which schema the database has; 0 is a fresh one, without any bucket,
-// as a crash right after its creation leaves it. One that is being filled is refused
-// unless filling is set.
-func identify(path string, tx *bbolt.Tx, filling bool) (found uint32, err error) {
+// as a crash right after its creation leaves it. One that is being filled, or was moved,
+// is refused unless opts say otherwise.
+func identify(path string, tx *bbolt.Tx, opts Options) (found uint32, err error) {
 	if name, _ := tx.Cursor().First(); name == nil {
 		return 0, nil
 	}
-	mark, err := readFilling(tx)
-	switch {
-	case err != nil:
+	marked, err := refuseMarked(path, tx, opts)
+	if err != nil {
 		return 0, err
-	case mark != nil && !filling:
-		return 0, &transfer.FillingError{Database: path, From: mark.From}
 	}
 	meta := tx.Bucket(bucketMeta)
-	if mark == nil && (meta == nil || !bytes.Equal(meta.Get(keyApplication), []byte(application))) {
+	if !marked && (meta == nil || !bytes.Equal(meta.Get(keyApplication), []byte(application))) {
 		return 0, fmt.Errorf("%w: %s belongs to another program: choose another file", ErrForeign, path)
 	}
 	v := meta.Get(keySchema)

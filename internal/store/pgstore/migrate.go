@@ -5,7 +5,9 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -33,10 +35,12 @@ const migrationTries = 20
 
 // migrate brings the tables up to date, one transaction for each version.
 func (s *Store) migrate(ctx context.Context) error {
+	told := awaited{log: s.log, database: s.name}
 	for try := 1; ; try++ {
 		version, err := s.schemaVersion(ctx)
 		if err == nil {
 			err = s.admit(version)
+			told.changing(ctx, version)
 		}
 		if err == nil && version < schemaVersion {
 			err = s.migrateTo(ctx, version+1)
@@ -44,9 +48,40 @@ func (s *Store) migrate(ctx context.Context) error {
 		switch {
 		case err == nil && version == schemaVersion:
 			return nil
-		case err != nil && (try == migrationTries || !raced(err) || !pause(ctx, try)):
+		case code(err) == lockNotAvailable: // another replica upgrades, and takes the time it needs
+			try = 0
+			told.locked(ctx)
+		}
+		if err != nil && (try == migrationTries || !raced(err) || !pause(ctx, max(1, try))) {
 			return err
 		}
+	}
+}
+
+// awaited tells the log what a start waits for.
+type awaited struct {
+	log      *slog.Logger
+	database string
+	looked   bool // whether the version was seen before
+	said     time.Time
+}
+
+// sayAwaited is how often the log says that the tables are locked.
+const sayAwaited = time.Minute
+
+// changing is told the version of the tables; new ones are made at once.
+func (a *awaited) changing(ctx context.Context, version int64) {
+	if !a.looked && version > 0 && version < schemaVersion {
+		a.log.InfoContext(ctx, "the tables of the database are of an older signet, and are being changed; large ones take minutes", "database", a.database, "from", version, "to", schemaVersion)
+	}
+	a.looked = true
+}
+
+// locked is told of each try that met a lock.
+func (a *awaited) locked(ctx context.Context) {
+	if time.Since(a.said) >= sayAwaited {
+		a.said = time.Now()
+		a.log.InfoContext(ctx, "the tables of the database are locked, as by another signet that brings them up to date; this one waits", "database", a.database)
 	}
 }
 

@@ -84,6 +84,8 @@ type Options struct {
 	Application string
 	// Tables is what may be done to the tables.
 	Tables Tables
+	// Moved opens a database that was copied elsewhere, too; see Store.Leave.
+	Moved bool
 
 	// filling opens a database that is being filled, too; see OpenTarget.
 	filling bool
@@ -99,6 +101,7 @@ type Store struct {
 	// acquireLimit and callLimit are the constants, except in tests.
 	acquireLimit, callLimit time.Duration
 	warnings                []string // see Warnings
+	short                   shortage
 
 	mu     sync.RWMutex // guards closed, and calls.Add against calls.Wait
 	closed bool
@@ -141,7 +144,7 @@ func open(ctx context.Context, config *pgxpool.Config, name string, opts Options
 }
 
 // prepare warns, brings the tables up to date, and refuses what a migration has not
-// finished.
+// finished, or has left.
 func (s *Store) prepare(ctx context.Context) error {
 	if err := s.warn(ctx); err != nil {
 		return err
@@ -149,7 +152,10 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil || s.opts.filling {
 		return err
 	}
-	return s.refuseFilling(ctx)
+	if err := s.refuseFilling(ctx); err != nil || s.opts.Moved {
+		return err
+	}
+	return s.refuseMoved(ctx)
 }
 
 // Path returns the URL of the database without its password.

@@ -30,9 +30,6 @@ const (
 // errChanged asks for another try: a row was changed between two looks at it.
 var errChanged = errors.New("the record is changed by others all the time")
 
-// errBusy: the pool has no connection to give.
-var errBusy = errors.New("all connections are in use")
-
 // querier is a connection, or a transaction on one.
 type querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
@@ -158,16 +155,16 @@ func (s *Store) acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn,
 	wait, cancel := context.WithTimeout(ctx, s.acquireLimit)
 	defer cancel()
 	c, err := pool.Acquire(wait)
-	switch {
-	case err == nil:
+	if err == nil {
 		return c, nil
-	case ctx.Err() != nil:
-		return nil, refuse(ctx.Err())
-	case wait.Err() != nil && pool.Stat().AcquiredConns() >= pool.Config().MaxConns:
-		if pool == s.pool {
-			return nil, fmt.Errorf("%w: raise pool_max_conns in the URL", errBusy)
+	}
+	if wait.Err() != nil {
+		if busy := s.busy(ctx, pool); busy != nil {
+			return nil, busy
 		}
-		return nil, errBusy
+	}
+	if ctx.Err() != nil {
+		return nil, refuse(ctx.Err())
 	}
 	if _, refused := errors.AsType[*tls.CertificateVerificationError](err); refused {
 		err = fmt.Errorf("its certificate is not trusted; name the CA that signed it with sslrootcert=FILE in the URL, and the host as the certificate names it: %w", err)

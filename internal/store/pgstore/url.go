@@ -37,6 +37,16 @@ const application = "signet"
 // example is shown where a URL cannot be used.
 const example = "postgres://user@host:5432/name?sslmode=verify-full&sslrootcert=ca.pem"
 
+// CheckURL says what Open would say of the URL without a connection: ErrURL, or warnings
+// of what is allowed and unsafe.
+func CheckURL(text string) (warnings []string, err error) {
+	config, _, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return warnWay(config.ConnConfig), nil
+}
+
 // parse reads the URL, and returns it without its password too.
 func parse(text string) (*pgxpool.Config, string, error) {
 	u, err := url.Parse(text)
@@ -79,6 +89,9 @@ func redacted(u *url.URL) string {
 	query.Del("password")
 	query.Del("sslpassword")
 	shown.RawQuery = query.Encode()
+	if shown.Host == "" && shown.Path == "" {
+		shown.Path = "/" // or it is written without its //, and is no URL of a database
+	}
 	return shown.String()
 }
 

@@ -19,6 +19,14 @@ func unverified(config *pgx.ConnConfig) bool {
 	return false
 }
 
+// warnWay is what is to be said of the way to the database.
+func warnWay(config *pgx.ConnConfig) []string {
+	if unverified(config) {
+		return []string{warnUnverified}
+	}
+	return nil
+}
+
 // warnCommit is said of a server that answers before a change is on its disk.
 const warnCommit = "the database has synchronous_commit=off: a crash of it undoes what was answered, the revocation of a key too; set it to on, at least for the user of signet"
 
@@ -38,9 +46,7 @@ func (s *Store) commits(ctx context.Context) (mode string, err error) {
 
 // warn gathers what is allowed and unsafe, and logs it.
 func (s *Store) warn(ctx context.Context) error {
-	if unverified(s.pool.Config().ConnConfig) {
-		s.warnings = append(s.warnings, warnUnverified)
-	}
+	s.warnings = warnWay(s.pool.Config().ConnConfig)
 	mode, err := s.commits(ctx)
 	if err != nil {
 		return err

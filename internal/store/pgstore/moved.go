@@ -1,0 +1,53 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+
+	"signet/internal/store/transfer"
+)
+
+var _ transfer.Source = (*Store)(nil)
+
+// nameMoved is the value in signet_meta of a database that has been copied elsewhere, and
+// that Open refuses.
+const nameMoved = "moved"
+
+// Moved implements transfer.Source.
+func (s *Store) Moved(ctx context.Context) (*transfer.Moved, error) {
+	value, err := s.meta(ctx, nameMoved)
+	if err != nil || value == nil {
+		return nil, err
+	}
+	m := new(transfer.Moved)
+	if err := json.Unmarshal(value, m); err != nil {
+		return nil, storageError("read where its data was copied to from", s.name, err)
+	}
+	return m, nil
+}
+
+// Leave implements transfer.Source.
+func (s *Store) Leave(ctx context.Context, m transfer.Moved) error {
+	value, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return s.setMeta(ctx, nameMoved, value)
+}
+
+// Return implements transfer.Source.
+func (s *Store) Return(ctx context.Context) error {
+	return s.writeOn(ctx, s.own, func(ctx context.Context, q querier) error {
+		_, err := q.Exec(ctx, `DELETE FROM signet_meta WHERE name = $1`, text(nameMoved))
+		return err
+	})
+}
+
+// refuseMoved refuses a database that has been copied elsewhere.
+func (s *Store) refuseMoved(ctx context.Context) error {
+	m, err := s.Moved(ctx)
+	if err == nil && m != nil {
+		return &transfer.MovedError{Database: s.name, Moved: *m}
+	}
+	return err
+}
