@@ -212,7 +212,7 @@ func measured(t *testing.T, r *replica) {
 func doctorOfReplica(t *testing.T, r *replica) {
 	t.Helper()
 	out, errs, _ := r.signet(t, "", "doctor")
-	for _, want := range []string{"ok       database", "PostgreSQL 1", "on this machine", "clock the same as here", "ok       sealing key", "ok       files"} {
+	for _, want := range []string{"ok       database server", "PostgreSQL 1", "ok       this server", "opens the private keys in the database", "on this machine", "clock the same as here", "ok       sealing key", "ok       files"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("doctor does not say %q:\n%s%s", want, out, errs)
 		}

@@ -143,6 +143,7 @@ func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 	}
 	operator := s.domains.operator()
 	operator.Watch(s.fetched)
+	operator.Live.Listens(s.address(), s.certificates != nil)
 	if s.control, err = control.Listen(s.cfg.SocketPath(), operator, s.log); err != nil {
 		return errors.Join(err, s.domains.close())
 	}

@@ -13,7 +13,12 @@ type Live struct {
 	consumers *consumers.Table
 	since     time.Time
 	inherited sync.Map // kids
+	listen    string
+	tls       bool
 }
+
+// Listens says where the public listener of the server is, before anybody asks.
+func (l *Live) Listens(address string, tls bool) { l.listen, l.tls = address, tls }
 
 // Watch gives o the Live of a server that starts now, before it makes its first token.
 func (o *Operator) Watch(table *consumers.Table) {
