@@ -31,7 +31,10 @@ read, while the server runs or without one, and check the copy. FILE is missing 
 whole, whatever happens on the way; - is standard output, after a check of a
 temporary file ($TMPDIR). The sealing key is not in it, and it is worth nothing
 without: keep a copy of that file, and keep it apart. The audit log is not in it
-either: it is a file of its own (audit_file), and is copied as such.`,
+either: it is a file of its own (audit_file), and is copied as such.
+
+With PostgreSQL (store: postgres://…) it refuses and prints the pg_dump command for that
+database. seal.key is not in such a dump either.`,
 		Example: `  signet backup /var/backups/signet-$(date +%F).db
   signet backup - | age -r RECIPIENT > signet.db.age`,
 		Args: oneArgument("file"),

@@ -17,6 +17,7 @@ import (
 	"signet/internal/control"
 	"signet/internal/doctor"
 	"signet/internal/shell"
+	"signet/keystore"
 )
 
 func doctorCommand(a *app) *cobra.Command {
@@ -29,6 +30,9 @@ func doctorCommand(a *app) *cobra.Command {
 reach it (certificate, key set, caching, discovery, login, headers, clock), and on
 this machine the server, modes and owners of its files, the certificate files, the
 sealing key, the disk, a PostgreSQL database, and the keys. It changes nothing.
+
+With PostgreSQL the URL may lead to another server on the same database: the one here is
+asked at its own listener as well, and its sealing key is held against the database.
 
 With --url it asks that issuer from outside alone, from any machine and without its
 configuration. It ends with 1 if a check fails; with --strict also if one warns.`,
@@ -87,7 +91,7 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 			published, err := do(ctx, a, control.GetKeySet, struct{}{})
 			return published.Set, err
 		},
-		Keys: in.keys.Keys, MaxAge: in.about.Policy.JWKSMaxAge,
+		Keys: in.keys.Keys, MaxAge: in.about.Policy.JWKSMaxAge, Shared: cfg.Postgres(),
 		SimpleJWT: cfg.Dialects.SimpleJWT, DRFJWT: cfg.Dialects.DRFJWT,
 	}
 	files := doctor.Files{
@@ -97,9 +101,10 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 	if !in.stopped {
 		files.Lost = a.lostHint(cfg)
 	}
+	stored := examineDatabase(ctx, cfg)
 	return slices.Concat(
-		in.server(cfg, a.serveHint(cfg), a.openHint(cfg, in.err)), doctor.Settings(a.warnings(cfg)), outside.Checks(ctx),
-		files.Checks(), databaseChecks(ctx, cfg, in.stopped && in.err != nil), certificateFiles(ctx, cfg, !in.stopped), in.sealingKey(cfg), doctor.Disk(cfg.Data, databaseFile(cfg)), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
+		in.server(cfg, stored, a.serveHint(cfg), a.openHint(cfg, in.err)), in.replica(ctx), doctor.Settings(a.warnings(cfg)), outside.Checks(ctx),
+		files.Checks(), stored.checks(in.stopped && in.err != nil), certificateFiles(ctx, cfg, !in.stopped), in.sealingKey(cfg, stored), doctor.Disk(cfg.Data, databaseFile(cfg)), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
 	), nil
 }
 
@@ -150,7 +155,7 @@ func (in *examined) ask(ctx context.Context, a *app) {
 
 // server says how it is. start is a command that starts it, mend one for what keeps the
 // database from being opened.
-func (in *examined) server(cfg *configs.Config, start, mend string) []doctor.Check {
+func (in *examined) server(cfg *configs.Config, stored *examinedDatabase, start, mend string) []doctor.Check {
 	const name = "server"
 	var checks []doctor.Check
 	if in.stopped {
@@ -158,8 +163,10 @@ func (in *examined) server(cfg *configs.Config, start, mend string) []doctor.Che
 	}
 	hint := cmp.Or(hintOf(in.err), mend, "do what it says, and then signet doctor again")
 	switch {
+	case in.err != nil && in.stopped && stored.hasKeys() && errors.Is(in.err, keystore.ErrSealingKey):
+		// The check of the sealing key tells.
 	case in.err != nil && in.stopped:
-		checks = append(checks, doctor.Failed("database", "it cannot be opened: "+in.err.Error(), hint))
+		checks = append(checks, doctor.Failed(stored.opening(), "it cannot be opened: "+in.err.Error(), hint))
 	case in.err != nil:
 		checks = append(checks, doctor.Failed(name, "it does not say how it is: "+in.err.Error(), hint))
 	case !in.stopped && in.about.Build != thisBuild().String():
@@ -175,9 +182,11 @@ func (in *examined) server(cfg *configs.Config, start, mend string) []doctor.Che
 	return checks
 }
 
-func (in *examined) sealingKey(cfg *configs.Config) []doctor.Check {
+func (in *examined) sealingKey(cfg *configs.Config, stored *examinedDatabase) []doctor.Check {
 	const name = "sealing key"
 	switch {
+	case stored.hasKeys():
+		return []doctor.Check{stored.sealingKey(name)}
 	case in.err != nil:
 		return []doctor.Check{doctor.Skip(name, "neither a server nor the database could be asked")}
 	case in.about.SealingKeyOpen:

@@ -36,6 +36,7 @@ func keysListCommand(a *app) *cobra.Command {
 					}
 				})
 				writeSchedule(w, list.Schedule)
+				writeKeysRead(w, list.Read)
 			})
 		},
 	}

@@ -18,7 +18,8 @@ func keysConsumersCommand(a *app) *cobra.Command {
 		Use:   "consumers",
 		Short: "List who fetched the key set, and which keys they have",
 		Long: `List who fetched the key set since the server started, and which of its keys they
-got last. A service is known by the name in the URL that it fetches,
+got last. With PostgreSQL that is from any server on the database, as they told within
+the last seconds; who fetched from another one is known for a day. A service is known by the name in the URL that it fetches,
 /.well-known/jwks.json?rs=billing, or else by its address and User-Agent; services
 behind one address with one User-Agent are one. Give each process a name of its
 own: each has its own cache. Nothing here is proved: anyone can fetch the set under
@@ -46,11 +47,12 @@ func writeConsumers(w io.Writer, list control.ConsumerList, kid string) {
 			row(cmp.Or(c.Name, "-"), address, cmp.Or(c.UserAgent, "-"), in(c.LastFetch, list.Now), hasOf(c, kid))
 		}
 	})
-	fmt.Fprintf(w, "since the server started at %s", clock(list.Since))
+	fmt.Fprint(w, sinceStart(list.Heard, list.Since, "the first of them started"))
 	if list.Forgotten > 0 {
 		fmt.Fprintf(w, "; %s forgotten", plural(int(list.Forgotten), "one-time visitor was", "one-time visitors were"))
 	}
 	fmt.Fprintln(w)
+	writeHeard(w, list.Heard)
 	for _, k := range list.Keys {
 		fmt.Fprintf(w, "%d of %s of the last day have key %s (%s, %s)\n", k.Have, plural(k.Of, "consumer", "consumers"), k.KID, k.Alg, k.State)
 	}
@@ -102,7 +104,7 @@ func writeUse(k shownKey, row func(...any)) {
 		row("tokens signed, consumers", "a running server knows")
 		return
 	}
-	since := "since the server started at " + clock(u.Since)
+	since := sinceStart(u.Heard, u.Since, "the last of them started")
 	if u.Complete {
 		since = "in all"
 	}
@@ -114,6 +116,9 @@ func writeUse(k shownKey, row func(...any)) {
 	}
 	if len(u.Lack) > 0 {
 		row("lack it", shortList(u.Lack, 10))
+	}
+	for _, doubt := range doubts(u.Heard) {
+		row("not all", doubt)
 	}
 }
 

@@ -17,7 +17,11 @@ func keysResealCommand(a *app) *cobra.Command {
 		Short: "Make a new sealing key and seal the private keys with it",
 		Long: `Make a new sealing key, seal every private key with it in one step, and put it in
 the place of the old one. The signing keys stay as they are. When it is
-interrupted, the next start finishes or undoes it.`,
+interrupted, the next start finishes or undoes it.
+
+With PostgreSQL (store: postgres://…) the keys in the database change for all servers, and
+the file on this machine alone: copy it to the others at once. Until then they sign for
+15s, and do not start again.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			resealed, err := do(cmd.Context(), a, control.ResealKeys, request)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"signet/internal/control"
@@ -50,17 +51,24 @@ func rotateWhenFetched(ctx context.Context, a *app, request control.Rotation, li
 // awaitConsumers returns who lacks one of the keys when the limit has passed.
 func (a *app) awaitConsumers(ctx context.Context, door control.Door, kids []string, limit time.Duration) ([]control.Consumer, error) {
 	deadline := time.Now().Add(limit)
-	told := -1
+	told, doubted := -1, ""
 	for {
 		list, err := control.ListConsumers.Do(ctx, door, control.ConsumerQuery{})
 		if err != nil {
 			return nil, err
 		}
-		if told < 0 && list.Now.Sub(list.Since) < 24*time.Hour {
-			fmt.Fprintf(a.err, "the server has run since %s: who has not fetched the key set since then is not known\n", clock(list.Since))
+		if told < 0 {
+			a.tellSince(list)
 		}
-		lacking := lackingAny(list, kids)
-		if len(lacking) == 0 || !time.Now().Before(deadline) {
+		if doubt := strings.Join(doubts(list.Heard), "\n"); doubt != doubted {
+			writeHeard(a.err, list.Heard)
+			doubted = doubt
+		}
+		lacking, late := lackingAny(list, kids), !time.Now().Before(deadline)
+		switch {
+		case late && list.Unheard != "":
+			return nil, errors.New("who fetched the key set from other servers is not known: " + list.Unheard)
+		case late, len(lacking) == 0 && list.Unheard == "":
 			return lacking, nil
 		}
 		if told != len(lacking) {
@@ -73,6 +81,18 @@ func (a *app) awaitConsumers(ctx context.Context, door control.Door, kids []stri
 		case <-time.After(min(pollConsumers, time.Until(deadline))):
 		}
 	}
+}
+
+// tellSince says whom a rotation cannot wait for.
+func (a *app) tellSince(list control.ConsumerList) {
+	if list.Now.Sub(list.Since) >= 24*time.Hour {
+		return
+	}
+	who := "the server has"
+	if len(list.Servers) > 1 {
+		who = fmt.Sprintf("the first of %d servers has", len(list.Servers))
+	}
+	fmt.Fprintf(a.err, "%s run since %s: who has not fetched the key set since then is not known\n", who, clock(list.Since))
 }
 
 // lackingAny are the consumers that count and have not fetched all of the keys.

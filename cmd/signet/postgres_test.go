@@ -200,7 +200,7 @@ func measured(t *testing.T, r *replica) {
 	for series, least := range map[string]float64{
 		`signet_store_connections{state="idle"}`: 0, `signet_store_connections{state="in_use"}`: 0, "signet_store_connections_limit": 1,
 		"signet_store_connection_waits_total": 0, "signet_store_connection_wait_seconds_total": 0, "signet_store_size_bytes": 8192,
-		"signet_store_commit_duration_seconds_count": 1,
+		"signet_store_commit_duration_seconds_count": 1, "signet_keys_read_age_seconds": 0,
 	} {
 		if got, ok := e.series[series]; !ok || got < least {
 			t.Errorf("%s is %v, there %v", series, got, ok)
@@ -212,7 +212,7 @@ func measured(t *testing.T, r *replica) {
 func doctorOfReplica(t *testing.T, r *replica) {
 	t.Helper()
 	out, errs, _ := r.signet(t, "", "doctor")
-	for _, want := range []string{"ok       database", "PostgreSQL 1", "on this machine", "clock the same as here", "ok       sealing key", "ok       files"} {
+	for _, want := range []string{"ok       database server", "PostgreSQL 1", "ok       this server", "opens the private keys in the database", "on this machine", "clock the same as here", "ok       sealing key", "ok       files"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("doctor does not say %q:\n%s%s", want, out, errs)
 		}

@@ -30,7 +30,10 @@ server uses; - is standard input. Run it as the user that the server runs as. Th
 backup is checked first, and so is the sealing key: another one than it needs is
 refused, and one that is missing is asked for. The database is missing or whole,
 whatever happens on the way. What was done since the backup is undone: the command
-says what that means.`,
+says what that means.
+
+With PostgreSQL (store: postgres://…) it refuses and prints the pg_restore command: into an
+empty database, with every server stopped. Each server needs its seal.key as before.`,
 		Args: oneArgument("file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)

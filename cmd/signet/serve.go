@@ -29,6 +29,10 @@ sealing key and the first signing keys. SIGHUP reads the configuration and the T
 certificate again; SIGINT and SIGTERM let requests under way end, for 10 seconds at
 most.
 
+With PostgreSQL (store: postgres://…) it makes tables in place of the database file. Any
+number of servers share them; each further one needs a copy of the first one's seal.key
+in its data directory before it starts.
+
 Every flag is also a setting of the configuration file and an environment variable:
 --tokens-access is tokens.access in the one and SIGNET_TOKENS_ACCESS as the other.
 

@@ -26,6 +26,7 @@ import (
 	"signet/internal/event"
 	"signet/internal/hashpool"
 	"signet/internal/metrics"
+	"signet/internal/peers"
 	"signet/internal/shell"
 	"signet/internal/tracing"
 	"signet/internal/web"
@@ -58,6 +59,7 @@ type server struct {
 	level    *slog.LevelVar
 	domains  *domains
 	fetched  *consumers.Table // by whom the key set was
+	peers    *peers.Sharer    // nil if the database is of this server alone
 	listener net.Listener
 	http     *http.Server
 	// certificates are for TLS; nil if the listener is plain
@@ -144,6 +146,13 @@ func (s *server) open(ctx context.Context, from serverOptions) (err error) {
 	}
 	operator := s.domains.operator()
 	operator.Watch(s.fetched)
+	operator.Live.Listens(s.address(), s.certificates != nil)
+	if s.peers, err = s.domains.sharer(s.cfg, s.fetched, s.log); err != nil {
+		return errors.Join(err, s.domains.close())
+	}
+	if s.peers != nil {
+		operator.Live.Hears(s.peers)
+	}
 	if s.control, err = control.Listen(s.cfg.SocketPath(), operator, s.log); err != nil {
 		return errors.Join(err, s.domains.close())
 	}
@@ -229,6 +238,7 @@ func (s *server) run(ctx context.Context, extra func(context.Context)) error {
 	group.Go(func() error { s.announce(running); return nil })
 	group.Go(func() error { s.domains.watch(running); return nil })
 	group.Go(func() error { s.domains.shareLimits(running, s.log); return nil })
+	group.Go(func() error { s.tellPeers(running); return nil })
 	if s.certificates != nil {
 		group.Go(func() error { s.certificates.Run(running); return nil })
 	}

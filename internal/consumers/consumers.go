@@ -92,10 +92,14 @@ func (t *Table) List() []Consumer {
 	for i := range t.sets {
 		all = t.sets[i].list(all)
 	}
+	sorted(all)
+	return all
+}
+
+func sorted(all []Consumer) {
 	slices.SortFunc(all, func(a, b Consumer) int {
 		return cmp.Or(byName(a, b), a.Address.Compare(b.Address), cmp.Compare(a.UserAgent, b.UserAgent))
 	})
-	return all
 }
 
 func byName(a, b Consumer) int {

@@ -18,6 +18,9 @@ type About struct {
 	// Since is when the server started.
 	Since time.Time `json:"since,omitzero"`
 	Build string    `json:"build"`
+	// Listen is the address of its public listener, and TLS whether that speaks TLS.
+	Listen string `json:"listen,omitempty"`
+	TLS    bool   `json:"tls,omitempty"`
 	// Issuer is the URL in force; without a server, that of the command's configuration.
 	Issuer string          `json:"issuer"`
 	Policy keystore.Policy `json:"policy"`
@@ -40,7 +43,7 @@ type AuditState struct {
 func (o *Operator) about(context.Context, struct{}) (About, error) {
 	a := About{Build: o.Build, Issuer: o.Issuer.URL(), Policy: o.Keys.Policy()}
 	if o.Live != nil {
-		a.Running, a.Since = true, o.Live.since
+		a.Running, a.Since, a.Listen, a.TLS = true, o.Live.since, o.Live.listen, o.Live.tls
 	}
 	if err := o.Keys.CheckSealingKey(); err != nil {
 		a.SealingKey, a.SealingKeyOpen = err.Error(), errors.Is(err, keystore.ErrSealingKeyOpen)

@@ -54,9 +54,11 @@ type ConsumerQuery struct {
 	KID string `json:"kid,omitempty"`
 }
 
-// ConsumerList is who fetched the key set since the server started. Forgotten is how
-// many one-time visitors are missing from it.
+// ConsumerList is who fetched the key set since the server started or, where several share
+// a database, since the first of them did, and within the last day from the others.
+// Forgotten is how many one-time visitors are missing from it.
 type ConsumerList struct {
+	Heard
 	Consumers []Consumer `json:"consumers"`
 	Keys      []Holders  `json:"keys"`
 	Forgotten uint64     `json:"forgotten"`
@@ -67,10 +69,14 @@ type ConsumerList struct {
 // lately is how far back a consumer counts as one that is there.
 const lately = 24 * time.Hour
 
-func (o *Operator) listConsumers(_ context.Context, in ConsumerQuery) (ConsumerList, error) {
+func (o *Operator) listConsumers(ctx context.Context, in ConsumerQuery) (ConsumerList, error) {
 	if o.Live == nil {
 		return ConsumerList{}, errNotLive
 	}
+	return o.consumersOf(o.hear(ctx), in)
+}
+
+func (o *Operator) consumersOf(heard hearing, in ConsumerQuery) (ConsumerList, error) {
 	keys, err := o.keysAskedFor(in.KID)
 	if err != nil {
 		return ConsumerList{}, err
@@ -80,8 +86,8 @@ func (o *Operator) listConsumers(_ context.Context, in ConsumerQuery) (ConsumerL
 	if err != nil {
 		return ConsumerList{}, err
 	}
-	list := ConsumerList{Consumers: []Consumer{}, Forgotten: o.Live.consumers.Forgotten(), Since: o.Live.since, Now: now}
-	for _, c := range o.Live.consumers.List() {
+	list := ConsumerList{Heard: heard.Heard, Consumers: []Consumer{}, Forgotten: heard.forgotten, Since: heard.since, Now: now}
+	for _, c := range heard.consumers {
 		list.Consumers = append(list.Consumers, viewConsumer(c, set.KIDs()))
 	}
 	for _, k := range keys {

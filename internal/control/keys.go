@@ -35,6 +35,8 @@ type KeyList struct {
 	Now  time.Time       `json:"now"`
 	// Schedule is there if it is stopped.
 	Schedule *keystore.Schedule `json:"schedule,omitempty"`
+	// Read is there where several servers share the keys, and one of them answers.
+	Read *KeysRead `json:"read,omitempty"`
 }
 
 // KeyID names a key.
@@ -81,6 +83,7 @@ func (o *Operator) listKeys(context.Context, struct{}) (KeyList, error) {
 	if !s.Stopped.IsZero() {
 		out.Schedule = &s
 	}
+	out.Read = o.keysRead()
 	return out, nil
 }
 

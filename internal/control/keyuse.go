@@ -22,16 +22,19 @@ type KeyDetail struct {
 	Now time.Time `json:"now"`
 }
 
-// KeyUse is what a running server has seen of a key since it started.
+// KeyUse is what a running server has seen of a key since it started or, where several share
+// a database, what all of them have.
 type KeyUse struct {
+	Heard
+	// Since is when the server started, the last one of several.
 	Since         time.Time `json:"since"`
 	AccessTokens  uint64    `json:"access_tokens"`
 	RefreshTokens uint64    `json:"refresh_tokens"`
 	// The latest exp of each kind; absent if there was none.
 	AccessExpires  time.Time `json:"access_expires,omitzero"`
 	RefreshExpires time.Time `json:"refresh_expires,omitzero"`
-	// Complete says that the key signed nothing before, and nothing elsewhere: replicas do
-	// not count each other's tokens.
+	// Complete says that the key signed nothing before, and nothing elsewhere: of replicas
+	// nobody knows that each has told all that it signed.
 	Complete bool `json:"complete"`
 	// Have and Lack are the consumers of the last day.
 	Have []string `json:"have"`
@@ -46,11 +49,13 @@ func (o *Operator) showKey(ctx context.Context, in KeyID) (KeyDetail, error) {
 	}
 	d := KeyDetail{Info: keys[i], Now: o.Keys.Schedule().Now}
 	if o.Live != nil {
-		list, err := o.listConsumers(ctx, ConsumerQuery(in))
+		heard := o.hear(ctx)
+		list, err := o.consumersOf(heard, ConsumerQuery(in))
 		if err != nil {
 			return KeyDetail{}, err
 		}
 		d.Use = o.keyUse(in.KID, list)
+		d.Use.add(in.KID, heard)
 	}
 	d.SafeToRemove, d.Observed = safeToRemove(d.Info, d.Use, d.Now)
 	return d, nil
@@ -73,6 +78,27 @@ func (o *Operator) keyUse(kid string, list ConsumerList) *KeyUse {
 		}
 	}
 	return use
+}
+
+// add counts what the other servers signed. The first of those that were heard is this one.
+func (u *KeyUse) add(kid string, heard hearing) {
+	u.Heard = heard.Heard
+	for i, s := range heard.servers {
+		if i == 0 {
+			continue
+		}
+		use := s.Uses[kid]
+		u.AccessTokens, u.RefreshTokens = u.AccessTokens+use.Access, u.RefreshTokens+use.Refresh
+		u.AccessExpires, u.RefreshExpires = later(u.AccessExpires, use.AccessExpires), later(u.RefreshExpires, use.RefreshExpires)
+		u.Since = later(u.Since, s.Since)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // settled is how long after the end of signing every token is counted: a signature

@@ -1,11 +1,13 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
 
 	"signet/internal/consumers"
+	"signet/internal/peers"
 )
 
 // Live is what only a running server knows. It is in memory and ends with the process.
@@ -13,7 +15,23 @@ type Live struct {
 	consumers *consumers.Table
 	since     time.Time
 	inherited sync.Map // kids
+	listen    string
+	tls       bool
+	peers     Peers // nil where the server has its database alone
 }
+
+// Peers are the servers that share a database: peers.Sharer.
+type Peers interface {
+	Own() peers.Server
+	// Others reads what the others told.
+	Others(ctx context.Context) (peers.Others, error)
+}
+
+// Hears gives the server the others, before anybody asks.
+func (l *Live) Hears(p Peers) { l.peers = p }
+
+// Listens says where the public listener of the server is, before anybody asks.
+func (l *Live) Listens(address string, tls bool) { l.listen, l.tls = address, tls }
 
 // Watch gives o the Live of a server that starts now, before it makes its first token.
 func (o *Operator) Watch(table *consumers.Table) {

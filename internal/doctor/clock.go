@@ -22,12 +22,13 @@ func (v *visit) clock(ctx context.Context) []Check {
 	}
 	age, _ := seconds(a.header.Get("Age"))
 	off := offset(date.Add(age), a.asked, a.answered)
-	const advice = "let both machines keep their clocks with NTP: timedatectl, chronyc tracking"
+	another, which := v.others()
+	advice := "let both machines keep their clocks with NTP: timedatectl, chronyc tracking" + which
 	switch {
 	case off.Abs() > max(v.Leeway, clockWarn):
-		r.fail(advice, "the issuer's clock is %s this one, and services bear %s: they refuse its tokens, or believe them for too long", ahead(off), v.Leeway)
+		r.fail(advice, "the issuer's clock is %s this one, and services bear %s: they refuse its tokens, or believe them for too long%s", ahead(off), v.Leeway, another)
 	case off.Abs() > clockWarn:
-		r.warn(advice, "the issuer's clock is %s this one", ahead(off))
+		r.warn(advice, "the issuer's clock is %s this one%s", ahead(off), another)
 	}
 	return r.orOK("the Date of the issuer is that of this machine")
 }

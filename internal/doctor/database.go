@@ -38,7 +38,7 @@ type Database struct {
 
 // Checks judges it.
 func (d Database) Checks() []Check {
-	const name = "database"
+	const name = "database server"
 	if d.Err != nil {
 		return []Check{Failed(name, d.Err.Error(), "see whether it runs, is reached from here, and lets in the user of store; then signet doctor again")}
 	}

@@ -146,6 +146,7 @@ func differ(own, served map[string]*jwks.Key) (d difference) {
 
 func (v *visit) different(r *report, d difference) {
 	const stale = "empty the cache of the proxy or CDN for " + pathJWKS + ", and let it obey Cache-Control"
+	another, which := v.others()
 	if d.common == 0 {
 		r.fail("correct issuer, --data or the proxy: the URL leads to another signet",
 			"its keys are those of another deployment: none of %s is from here", plural(len(d.foreign), "key", "keys"))
@@ -154,12 +155,12 @@ func (v *visit) different(r *report, d difference) {
 	signing, revoked := v.inState(d.missing, keystore.Active), v.inState(d.foreign, keystore.Revoked)
 	switch {
 	case len(revoked) > 0:
-		r.fail(stale+" now", "a stale copy is served (%s): it still has the revoked %s", v.ageOf(), strings.Join(revoked, ", "))
+		r.fail(stale+" now"+which, "a stale copy is served (%s): it still has the revoked %s%s", v.ageOf(), strings.Join(revoked, ", "), another)
 	case len(signing) > 0:
-		r.fail(stale, "a stale copy is served (%s): it lacks %s, which signs: services refuse its tokens", v.ageOf(), strings.Join(signing, ", "))
+		r.fail(stale+which, "a stale copy is served (%s): it lacks %s, which signs: services refuse its tokens%s", v.ageOf(), strings.Join(signing, ", "), another)
 	default:
-		r.warn(stale+"; wait if that is younger than keys.jwks_max_age", "a stale copy is served (%s): it lacks %d and still has %d",
-			v.ageOf(), len(d.missing), len(d.foreign))
+		r.warn(stale+"; wait if that is younger than keys.jwks_max_age"+which, "a stale copy is served (%s): it lacks %d and still has %d%s",
+			v.ageOf(), len(d.missing), len(d.foreign), another)
 	}
 }
 

@@ -51,6 +51,8 @@ type Deployment struct {
 	Keys []keystore.Info
 	// MaxAge is how long caches may keep the key set.
 	MaxAge time.Duration
+	// Shared: behind the URL other servers on the same database may answer.
+	Shared bool
 	// SimpleJWT and DRFJWT say which dialects are on.
 	SimpleJWT, DRFJWT bool
 }

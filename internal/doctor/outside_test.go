@@ -535,3 +535,24 @@ type canned struct{ *answer }
 func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: c.status, Header: c.header.Clone(), Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}, nil
 }
+
+// TestAnotherServerMayHaveAnswered: a clock that is wrong is perhaps not that of this server.
+func TestAnotherServerMayHaveAnswered(t *testing.T) {
+	d := deploy(t)
+	d.behind(d.altering(func(a *http.Response) {
+		a.Header.Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+	}))
+	for _, shared := range []bool{false, true} {
+		o := d.outside()
+		o.Deployment.Shared = shared
+		clock := ""
+		for _, c := range o.Checks(t.Context()) {
+			if c.Name == "clock" && c.Result == Fail {
+				clock = c.Found + c.Advice
+			}
+		}
+		if !strings.Contains(clock, "ahead of this one") || strings.Contains(clock, orAnother) != shared || strings.Contains(clock, elsewhere) != shared {
+			t.Errorf("shared %v: %q", shared, clock)
+		}
+	}
+}

@@ -56,6 +56,7 @@ func (v *visit) whyUnreachable(err error) string {
 // ready asks whether the server can sign and store.
 func (v *visit) ready(ctx context.Context) []Check {
 	r := &report{name: "ready"}
+	_, which := v.others()
 	a, err := v.get(ctx, v.URL+"/readyz", nil)
 	switch {
 	case err != nil:
@@ -63,7 +64,7 @@ func (v *visit) ready(ctx context.Context) []Check {
 	case a.status == http.StatusNotFound, a.status == http.StatusForbidden, a.status == http.StatusUnauthorized:
 		return []Check{Skip(r.name, "/readyz is not passed on to the outside: "+a.says())}
 	default:
-		a.refuse(r, http.StatusOK, "look at the log of the server: its error says what is missing, such as room on the disk")
+		a.refuse(r, http.StatusOK, "look at the log of the server: its error says what is missing, such as room on the disk"+which)
 	}
 	return r.orOK("it can sign and store")
 }

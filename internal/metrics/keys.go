@@ -17,6 +17,7 @@ var (
 	keysOverdue  = described("signet_keys_overdue_seconds", "Seconds by which the schedule of the keys is late: a successor was not published, or a private half not destroyed; 0 if nothing is late.")
 	keysStopped  = described("signet_keys_schedule_stopped", "1 while the schedule of the keys is stopped because the clock has leapt (signet keys resume), otherwise 0.")
 	keysEvery    = described("signet_keys_rotate_every_seconds", "Seconds for which a key signs until the schedule replaces it (keys.rotate_every); 0 is never.")
+	keysRead     = described("signet_keys_read_age_seconds", "Seconds since this server last read the signing keys from the database that it shares with others; absent with bbolt.")
 	keysAhead    = described("signet_keys_publish_ahead_seconds", "Seconds for which a new key is published before it signs (keys.publish_ahead).")
 )
 
@@ -28,7 +29,7 @@ type signing struct {
 
 // Describe implements prometheus.Collector.
 func (signing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tokensIssued, keyInfo, keyAge, keysNext, keysOverdue, keysStopped, keysEvery, keysAhead} {
+	for _, d := range []*prometheus.Desc{tokensIssued, keyInfo, keyAge, keysNext, keysOverdue, keysStopped, keysEvery, keysAhead, keysRead} {
 		ch <- d
 	}
 }
@@ -50,6 +51,9 @@ func (s signing) Collect(ch chan<- prometheus.Metric) {
 	ch <- reading(keysStopped, stopped)
 	ch <- reading(keysEvery, policy.RotateEvery.Seconds())
 	ch <- reading(keysAhead, policy.PublishAhead.Seconds())
+	if f, shared := s.keys.Freshness(); shared {
+		ch <- reading(keysRead, f.Age.Seconds())
+	}
 	ch <- reading(keysOverdue, overdue(keys, policy, schedule.Now).Seconds())
 	if next := nextChange(keys, policy, schedule.Now); !next.IsZero() {
 		ch <- reading(keysNext, next.Sub(schedule.Now).Seconds())

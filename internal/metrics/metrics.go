@@ -40,6 +40,8 @@ type Keys interface {
 	Schedule() keystore.Schedule
 	Policy() keystore.Policy
 	Document(now time.Time) (*jwks.Document, error)
+	// Freshness is how old they are, where several servers share them.
+	Freshness() (keystore.Freshness, bool)
 }
 
 // Tokens says what a key has signed: issuer.Issuer.

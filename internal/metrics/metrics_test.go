@@ -35,7 +35,11 @@ type fake struct {
 	schedule keystore.Schedule
 	fetched  []consumers.Consumer
 	broken   error // of the database
+	shared   bool  // with other servers
+	read     keystore.Freshness
 }
+
+func (f *fake) Freshness() (keystore.Freshness, bool) { return f.read, f.shared }
 
 func (f *fake) HashKinds(context.Context) (map[string]int, error) { return f.kinds, f.broken }
 func (f *fake) Usage(context.Context) (int64, int64, error)       { return 1000, 10, f.broken }
@@ -185,6 +189,14 @@ const day = 24 * time.Hour
 func schedule(now time.Time, keys ...keystore.Info) *fake {
 	return &fake{keys: keys, schedule: keystore.Schedule{Now: now, Clock: now},
 		policy: keystore.Policy{Algorithms: []string{"ES256"}, RotateEvery: 90 * day, PublishAhead: day}}
+}
+
+// TestAgeOfSharedKeys: it is there where servers share them, and 0 is not the same as none.
+func TestAgeOfSharedKeys(t *testing.T) {
+	_, alone := watch(&fake{})
+	expect(t, alone, nil, []string{"signet_keys_read_age_seconds"})
+	_, shared := watch(&fake{shared: true, read: keystore.Freshness{Age: 16500 * time.Millisecond}})
+	expect(t, shared, []string{"# TYPE signet_keys_read_age_seconds gauge", "signet_keys_read_age_seconds 16.5"}, nil)
 }
 
 func TestKeysAndTheirPlan(t *testing.T) {

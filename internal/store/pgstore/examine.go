@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"signet/keystore"
 )
 
 // Examined is what a look at a database finds.
@@ -27,6 +29,9 @@ type Examined struct {
 	Local bool
 	// Unverified: TLS is used, and the other end has not proved who it is.
 	Unverified bool
+	// Ring are the keys as they are stored; its Version is 0 if there are none, or if the
+	// tables are newer than this Signet.
+	Ring keystore.Ring
 	// Commit is when a commit is answered (synchronous_commit), empty if it does not say.
 	Commit string
 }
@@ -49,7 +54,7 @@ func Examine(ctx context.Context, url string) (found Examined, err error) {
 	found.Known = schemaVersion
 	found.transport(c.PgConn().Conn())
 	found.Unverified = found.TLS != "" && unverified(config.ConnConfig)
-	if err := errors.Join(found.product(ctx, c), found.schema(ctx, c), found.commit(ctx, c), found.time(ctx, c)); err != nil {
+	if err := errors.Join(found.product(ctx, c), found.schema(ctx, c), found.keys(ctx, c), found.commit(ctx, c), found.time(ctx, c)); err != nil {
 		return found, storageError("ask", name, err)
 	}
 	return found, nil
@@ -78,6 +83,14 @@ func (e *Examined) schema(ctx context.Context, c *pgx.Conn) error {
 	if code(err) == undefinedTable || errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
+	return err
+}
+
+func (e *Examined) keys(ctx context.Context, c *pgx.Conn) (err error) {
+	if e.Schema == 0 || e.Schema > e.Known {
+		return nil
+	}
+	e.Ring, err = readRing(ctx, c)
 	return err
 }
 

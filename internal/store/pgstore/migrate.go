@@ -19,7 +19,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the newest version that this Signet knows.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // The table of one row that says which version the tables have. Who locks the row
 // migrates, and other replicas wait.

@@ -12,19 +12,23 @@ import (
 
 // LoadRing implements keystore.Store.
 func (s *Store) LoadRing(ctx context.Context) (ring keystore.Ring, err error) {
-	err = s.readOn(ctx, s.own, func(ctx context.Context, q querier) error {
-		ring = keystore.Ring{}
-		var value []byte
-		err := q.QueryRow(ctx, `SELECT ring FROM signet_ring WHERE one = 1`).Scan(&value)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err == nil {
-			ring, err = record.DecodeRing(value)
-		}
+	err = s.readOn(ctx, s.own, func(ctx context.Context, q querier) (err error) {
+		ring, err = readRing(ctx, q)
 		return err
 	})
 	return ring, err
+}
+
+func readRing(ctx context.Context, q querier) (keystore.Ring, error) {
+	var value []byte
+	err := q.QueryRow(ctx, `SELECT ring FROM signet_ring WHERE one = 1`).Scan(&value)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return keystore.Ring{}, nil
+	}
+	if err != nil {
+		return keystore.Ring{}, err
+	}
+	return record.DecodeRing(value)
 }
 
 // ReplaceRing implements keystore.Store.

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"signet/internal/control"
+)
+
+// sinceStart says of which servers an answer speaks, and since when. which is the one of
+// several whose start that is.
+func sinceStart(h control.Heard, since time.Time, which string) string {
+	if len(h.Servers) < 2 {
+		return "since the server started at " + clock(since)
+	}
+	return fmt.Sprintf("from %d servers on this database, since %s at %s", len(h.Servers), which, clock(since))
+}
+
+// doubts are why an answer may not be of all servers.
+func doubts(h control.Heard) (doubts []string) {
+	if h.Unheard != "" {
+		doubts = append(doubts, "this is of one server alone: "+h.Unheard)
+	}
+	for _, s := range h.Servers {
+		if s.Silent {
+			doubts = append(doubts, fmt.Sprintf("the server %s is not heard of since %s: it was killed, or does not reach the database; what it answered since is not known", s.Name, clock(s.Told)))
+		}
+	}
+	return doubts
+}
+
+func writeHeard(w io.Writer, h control.Heard) {
+	for _, doubt := range doubts(h) {
+		fmt.Fprintln(w, doubt)
+	}
+}
