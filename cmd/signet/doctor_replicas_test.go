@@ -70,7 +70,7 @@ func TestDoctorOfReplicas(t *testing.T) {
 	another := func(e examination) {
 		t.Helper()
 		e.expect(t, "sealing key", doctor.Fail, a.dir+"/seal.key is the sealing key "+old+", and the keys in the database are sealed with "+current,
-			"scp HOST:'DATA-DIRECTORY/seal.key' "+a.dir+"/seal.key && chmod 600 ")
+			"scp HOST:DATA-DIRECTORY/seal.key "+a.dir+"/seal.key && chmod 600 ")
 	}
 	another(late)
 	if text := late.stderr + string(mustJSON(t, late.checks)); strings.Contains(text, secretOf(t, a.dir)) || strings.Contains(text, secretOf(t, b.dir)) {
