@@ -118,12 +118,13 @@ func decodeHead(id string, b []byte) (s issuer.Session, rest []byte, err error) 
 }
 
 // matches reports whether a stored session is one that the sweep ends. Where its times
-// decide, and it has a head, nothing is decoded: a sweep looks at every session.
-func matches(sweep issuer.Sweep, id string, b []byte) (bool, error) {
+// decide, and it has a head, nothing is decoded and nothing allocated: a sweep looks at
+// every session.
+func matches(sweep issuer.Sweep, id, b []byte) (bool, error) {
 	if sweep.KID == "" && len(b) >= headLength && b[0] == headLayout {
 		return sweep.Matches(issuer.Session{Expires: instantAt(b[atExpires:]), Ends: instantAt(b[atEnds:])}), nil
 	}
-	session, err := decodeSession(id, b)
+	session, err := decodeSession(string(id), b)
 	return err == nil && sweep.Matches(session), err
 }
 

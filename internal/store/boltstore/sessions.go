@@ -141,18 +141,19 @@ func (s *Store) SweepSessions(ctx context.Context, sweep issuer.Sweep, after str
 
 func (s *Store) sweepCandidates(ctx context.Context, sweep issuer.Sweep, after string, limit int) (ids []string, last string, err error) {
 	err = s.view(ctx, func(t *tx) error {
-		looked := 0
+		looked, at := 0, []byte(nil)
 		for key, value := range following(t.Bucket(bucketSessions).Cursor(), nil, after) {
 			if looked >= limit || len(ids) >= sweepBatch {
+				last = string(at)
 				return nil
 			}
-			looked, last = looked+1, string(key)
-			ends, err := matches(sweep, last, value)
+			looked, at = looked+1, key
+			ends, err := matches(sweep, key, value)
 			if err != nil {
 				return err
 			}
 			if ends {
-				ids = append(ids, last)
+				ids = append(ids, string(key))
 			}
 		}
 		last = ""

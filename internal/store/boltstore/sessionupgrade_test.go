@@ -191,7 +191,7 @@ func TestSessionRecords(t *testing.T) {
 			t.Fatalf("error %v (-want +got):\n%s", err, diff)
 		}
 		sweep := issuer.Sweep{ExpiredAt: record.Instant(rapid.Int64Range(-1e14, 1e14).Draw(t, "now"))}
-		if ends, err := matches(sweep, want.ID, stored); err != nil || ends != sweep.Matches(want) {
+		if ends, err := matches(sweep, []byte(want.ID), stored); err != nil || ends != sweep.Matches(want) {
 			t.Fatalf("a sweep: %v, error %v, want %v", ends, err, sweep.Matches(want))
 		}
 	})
