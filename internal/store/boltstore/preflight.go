@@ -132,8 +132,16 @@ type inspection struct {
 	meta meta
 	free pageSet
 	seen pageSet
-	next []uint64
-	buf  []byte // of the page under inspection
+	next []uint64 // the pages in their order, no more than are inspected
+	buf  []byte   // of the page under inspection
+
+	limit int // of pages; 0 is none
+}
+
+func (in *inspection) queue(page uint64) {
+	if in.limit == 0 || len(in.next) < in.limit {
+		in.next = append(in.next, page)
+	}
 }
 
 // pageSet is a set of page numbers below the high-water mark, one bit each.
@@ -151,13 +159,12 @@ func inspect(f io.ReaderAt, limit int) error {
 	if err != nil {
 		return err
 	}
-	in := inspection{f: f, meta: m, free: m.newPageSet(), seen: m.newPageSet(), next: []uint64{m.root}}
+	in := inspection{f: f, meta: m, free: m.newPageSet(), seen: m.newPageSet(), next: []uint64{m.root}, limit: limit}
 	if err := in.freelist(); err != nil {
 		return err
 	}
-	for n := 0; len(in.next) > 0 && (limit == 0 || n < limit); n++ {
-		id := in.next[0]
-		in.next = in.next[1:]
+	for n := 0; n < len(in.next) && (limit == 0 || n < limit); n++ {
+		id := in.next[n]
 		p, err := in.page(id)
 		if err != nil {
 			return err
@@ -225,7 +232,7 @@ func (in *inspection) elements(p []byte) error {
 			if _, err := within(p, at, pos, key, 0); err != nil {
 				return err
 			}
-			in.next = append(in.next, n.Uint64(p[at+8:]))
+			in.queue(n.Uint64(p[at+8:]))
 			continue
 		}
 		flags, pos, key, value := n.Uint32(p[at:]), n.Uint32(p[at+4:]), n.Uint32(p[at+8:]), n.Uint32(p[at+12:])
@@ -257,7 +264,7 @@ func (in *inspection) bucket(v []byte) error {
 		return errors.New("a bucket without a header")
 	}
 	if root := binary.NativeEndian.Uint64(v); root != 0 {
-		in.next = append(in.next, root)
+		in.queue(root)
 		return nil
 	}
 	inline := v[bucketHeader:]
