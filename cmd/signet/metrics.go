@@ -31,5 +31,4 @@ func (s *server) watch() {
 	if s.certificates != nil {
 		s.metrics.Certificate(s.certificates.NotAfter)
 	}
-	s.ops.serves(s.metrics, s.log)
 }
