@@ -115,7 +115,11 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serveTLS(t, "SIGNET_OPS_LISTEN="+ops)
-	expires := scrape(t, ops).series["signet_tls_certificate_not_after_timestamp_seconds"]
+	scraped := scrape(t, ops)
+	expires := scraped.series["signet_tls_certificate_not_after_timestamp_seconds"]
+	if life := scraped.series["signet_tls_certificate_lifetime_seconds"]; life != 61*24*60*60 {
+		t.Errorf("/metrics says that the certificate lives for %v s, and it does for 61 days", life)
+	}
 	if left := time.Until(time.Unix(int64(expires), 0)); left < 59*24*time.Hour || left > 60*24*time.Hour {
 		t.Errorf("/metrics says that the certificate has %s left, and it has sixty days", left)
 	}
