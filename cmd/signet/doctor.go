@@ -201,7 +201,8 @@ func (in *examined) audit() []doctor.Check {
 	if in.err != nil {
 		return []doctor.Check{doctor.Skip("audit log", "neither a server nor the database could be asked")}
 	}
-	return doctor.Audit{Path: in.about.Audit.Path, Failing: in.about.Audit.Failing, Records: in.about.Audit.Records}.Checks()
+	log := in.about.Audit
+	return doctor.Audit{Path: log.Path, Failing: log.Failing, Suspicion: log.Suspicion, Records: log.Records}.Checks()
 }
 
 func (in *examined) signingKeys() []doctor.Check {
