@@ -33,7 +33,7 @@ func TestChangedAuditLog(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.stopped(t)
+			p.terminate(t)
 			if !change.while {
 				change.do(t, log)
 			}
@@ -59,17 +59,6 @@ func TestChangedAuditLog(t *testing.T) {
 			}
 			doctorOf(t, issuerEnv(dir, addr)).wants(t, exitDone)
 		})
-	}
-}
-
-// stopped stops the server as an operator does.
-func (p *process) stopped(t *testing.T) {
-	t.Helper()
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("it does not stop: %s", p.stderr)
 	}
 }
 

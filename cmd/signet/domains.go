@@ -280,7 +280,12 @@ func (a *app) localDoor(ctx context.Context, cfg *configs.Config) (control.Door,
 	if err != nil {
 		return nil, nil, a.hintWhole(err, cfg)
 	}
-	return control.Local(d.operator()), d.close, nil
+	operator, err := d.apart(cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.close())
+	}
+	operator.Serve = a.serveHint(cfg)
+	return control.Local(operator), d.close, nil
 }
 
 // do sends one operation through the door.
