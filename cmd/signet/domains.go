@@ -128,6 +128,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if d.audit, err = openAudit(ctx, d.store, opts); err != nil {
 		return err
 	}
+	recordRestores(ctx, cfg, d.audit, log)
 	events := event.All(d.audit, opts.events)
 	keys := keystore.Options{Store: d.store, Shared: cfg.Postgres(), Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
 	if !opts.stored {
