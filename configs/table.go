@@ -49,7 +49,7 @@ var table = []setting{
 		text("URL", func(c *Config) *string { return &c.Issuer })},
 	{"listen", fixed, "address to listen on; port 0 takes a free one",
 		text("HOST:PORT", func(c *Config) *string { return &c.Listen })},
-	{"ops_listen", fixed, "address of the listener for operators, with /metrics; empty is none",
+	{"ops_listen", fixed, "address of the listener for operators, with /metrics, /healthz and /readyz; empty is none",
 		text("HOST:PORT", func(c *Config) *string { return &c.OpsListen })},
 	{"behind_proxy", fixed, "addresses and networks of what terminates TLS in front of a plain listener, comma separated; others are not let in",
 		list(func(c *Config) *[]string { return &c.BehindProxy })},

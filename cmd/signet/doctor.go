@@ -103,7 +103,7 @@ func (a *app) examine(ctx context.Context, outside *doctor.Outside) ([]doctor.Ch
 	}
 	stored := examineDatabase(ctx, cfg)
 	return slices.Concat(
-		in.server(cfg, stored, a.serveHint(cfg), a.openHint(cfg, in.err)), in.replica(ctx), doctor.Settings(a.warnings(cfg)), outside.Checks(ctx),
+		in.server(cfg, stored, a.startHint(cfg), a.openHint(cfg, in.err)), in.replica(ctx), doctor.Settings(a.warnings(cfg)), outside.Checks(ctx),
 		files.Checks(), stored.checks(in.stopped && in.err != nil), certificateFiles(ctx, cfg, !in.stopped), in.sealingKey(cfg, stored), doctor.Disk(cfg.Data, databaseFile(cfg)), in.audit(), doctor.OpenFiles(in.process.PID), in.signingKeys(),
 	), nil
 }
@@ -201,7 +201,8 @@ func (in *examined) audit() []doctor.Check {
 	if in.err != nil {
 		return []doctor.Check{doctor.Skip("audit log", "neither a server nor the database could be asked")}
 	}
-	return doctor.Audit{Path: in.about.Audit.Path, Failing: in.about.Audit.Failing, Records: in.about.Audit.Records}.Checks()
+	log := in.about.Audit
+	return doctor.Audit{Path: log.Path, Failing: log.Failing, Suspicion: log.Suspicion, Records: log.Records}.Checks()
 }
 
 func (in *examined) signingKeys() []doctor.Check {

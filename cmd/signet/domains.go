@@ -128,6 +128,7 @@ func (d *domains) wire(ctx context.Context, opts openOptions) error {
 	if d.audit, err = openAudit(ctx, d.store, opts); err != nil {
 		return err
 	}
+	recordRestores(ctx, cfg, d.audit, log)
 	events := event.All(d.audit, opts.events)
 	keys := keystore.Options{Store: d.store, Shared: cfg.Postgres(), Sealing: sealing, Vault: vault, Now: d.now, Elapsed: opts.elapsed, Events: events, Log: log}
 	if !opts.stored {
@@ -280,7 +281,12 @@ func (a *app) localDoor(ctx context.Context, cfg *configs.Config) (control.Door,
 	if err != nil {
 		return nil, nil, a.hintWhole(err, cfg)
 	}
-	return control.Local(d.operator()), d.close, nil
+	operator, err := d.apart(cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.close())
+	}
+	operator.Serve = a.serveHint(cfg)
+	return control.Local(operator), d.close, nil
 }
 
 // do sends one operation through the door.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"slices"
+	"strings"
 
 	"signet/configs"
 	"signet/internal/shell"
@@ -15,6 +17,14 @@ const installedConfig = "/etc/signet/signet.yaml"
 // installedData is the data directory of that service.
 const installedData = "/var/lib/signet"
 
+// untold reports a command that nobody told which issuer it is about, on a machine with
+// the service of a package.
+func (a *app) untold() bool {
+	named := a.config() != "" || len(a.changed()) > 0 ||
+		slices.ContainsFunc(a.env, func(entry string) bool { return strings.HasPrefix(entry, "SIGNET_") })
+	return !named && isInstalled()
+}
+
 func isInstalled() bool {
 	_, err := os.Stat(installedConfig)
 	return err == nil
@@ -24,7 +34,7 @@ func isInstalled() bool {
 func (a *app) noDatabaseHint(cfg *configs.Config) string {
 	same := a.sameFlags(cfg)
 	switch {
-	case isInstalled() && cfg.Data == configs.Default().Data:
+	case a.untold():
 		return "sudo -u signet signet … --config " + installedConfig + "  # the service of this machine"
 	case isInstalled() && cfg.Data == installedData:
 		return "sudo systemctl enable --now signet  # its first start makes one"
@@ -32,6 +42,14 @@ func (a *app) noDatabaseHint(cfg *configs.Config) string {
 		return "signet serve" + same + "  # makes one at its first start"
 	}
 	return "signet serve  # makes one at its first start; --data DIR names another directory"
+}
+
+// startHint is what to type where nothing runs.
+func (a *app) startHint(cfg *configs.Config) string {
+	if a.untold() {
+		return "signet serve; the service of this machine is asked with --config " + installedConfig
+	}
+	return a.serveHint(cfg)
 }
 
 // serveHint starts the server that a command was about.

@@ -19,7 +19,7 @@ func keysConsumersCommand(a *app) *cobra.Command {
 		Short: "List who fetched the key set, and which keys they have",
 		Long: `List who fetched the key set since the server started, and which of its keys they
 got last. With PostgreSQL that is from any server on the database, as they told within
-the last seconds; who fetched from another one is known for a day. A service is known by the name in the URL that it fetches,
+the last seconds; who fetched from another one is known for a day, and also where no server runs. A service is known by the name in the URL that it fetches,
 /.well-known/jwks.json?rs=billing, or else by its address and User-Agent; services
 behind one address with one User-Agent are one. Give each process a name of its
 own: each has its own cache. Nothing here is proved: anyone can fetch the set under

@@ -18,8 +18,10 @@ const pollConsumers = time.Second
 // rotateWhenFetched holds the new keys until every consumer has fetched them.
 func rotateWhenFetched(ctx context.Context, a *app, request control.Rotation, limit time.Duration) error {
 	return through(ctx, a, func(door control.Door) error {
-		if _, err := control.ListConsumers.Do(ctx, door, control.ConsumerQuery{}); err != nil {
+		if list, err := control.ListConsumers.Do(ctx, door, control.ConsumerQuery{}); err != nil {
 			return err // without a server nobody would ever be seen
+		} else if list.Apart {
+			return a.refuseApart()
 		}
 		held := request
 		held.Hold = true
@@ -46,6 +48,15 @@ func rotateWhenFetched(ctx context.Context, a *app, request control.Rotation, li
 		}
 		return a.print(ripe, func(w io.Writer) { writeRotated(w, ripe, false) })
 	})
+}
+
+// refuseApart: to wait goes through the server, which hears of changes of the keys by others.
+func (a *app) refuseApart() error {
+	cfg, err := a.load(a.changed())
+	if err != nil {
+		return err
+	}
+	return hintedError{errors.New("only a running server can wait for consumers, and none is running here"), a.serveHint(cfg) + "  # or run this where a server of this database runs"}
 }
 
 // awaitConsumers returns who lacks one of the keys when the limit has passed.

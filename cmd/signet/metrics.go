@@ -29,7 +29,6 @@ func (s *server) watch() {
 		Consumers: s.fetched, Database: s.domains.store, Audit: s.domains.audit,
 	})
 	if s.certificates != nil {
-		s.metrics.Certificate(s.certificates.NotAfter)
+		s.metrics.Certificate(s.certificates.Leaf)
 	}
-	s.ops.serves(s.metrics, s.log)
 }

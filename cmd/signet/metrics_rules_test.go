@@ -24,6 +24,7 @@ const (
 var elsewhere = map[string]string{
 	"up": "made by Prometheus",
 	"signet_tls_certificate_not_after_timestamp_seconds": "there where signet has a certificate: TestTLS",
+	"signet_tls_certificate_lifetime_seconds":            "there where signet has a certificate: TestTLS",
 	"signet_keys_read_age_seconds":                       "of PostgreSQL: TestReplicas",
 	"signet_store_connections":                           "of PostgreSQL: TestReplicas",
 	"signet_store_connections_limit":                     "of PostgreSQL: TestReplicas",

@@ -35,9 +35,16 @@ func listenOps(address string) (*opsServer, error) {
 	return &opsServer{listener: l}, nil
 }
 
-func (o *opsServer) serves(counts *metrics.Metrics, log *slog.Logger) {
+// serves puts metrics behind the listener, and the probes of the public one: whoever asks
+// there from an address that behind_proxy does not name is closed unread.
+func (o *opsServer) serves(counts *metrics.Metrics, public http.Handler, log *slog.Logger) {
 	if o != nil {
-		o.http = web.HTTPServer(counts.Handler(log), log)
+		mux := http.NewServeMux()
+		mux.Handle("/", counts.Handler(log))
+		for _, path := range web.Probes() {
+			mux.Handle(path, public)
+		}
+		o.http = web.HTTPServer(mux, log)
 		o.listener = connlimit.Bound(o.http, o.listener, opsConnections, log, "look for who opens them on "+o.listener.Addr().String())
 	}
 }

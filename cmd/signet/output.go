@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,10 +14,15 @@ import (
 // table writes.
 func (a *app) print(value any, table func(w io.Writer)) error {
 	if a.output == "json" {
-		enc := json.NewEncoder(a.out)
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
-		return enc.Encode(value)
+		if err := enc.Encode(value); err != nil {
+			return err
+		}
+		_, err := a.out.Write(escapeJSON(text.Bytes()))
+		return err
 	}
 	var text strings.Builder
 	table(&text)

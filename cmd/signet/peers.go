@@ -6,6 +6,7 @@ import (
 
 	"signet/configs"
 	"signet/internal/consumers"
+	"signet/internal/control"
 	"signet/internal/peers"
 	"signet/internal/store/pgstore"
 )
@@ -34,6 +35,17 @@ func (d *domains) keyUses() map[string]peers.Use {
 		}
 	}
 	return uses
+}
+
+// apart is the operator of a command that has opened the database itself. It tells no
+// server of itself, and hears what they told.
+func (d *domains) apart(cfg *configs.Config) (*control.Operator, error) {
+	operator := d.operator()
+	told, err := d.sharer(cfg, consumers.New(), slog.New(slog.DiscardHandler))
+	if told != nil {
+		operator.Others = told
+	}
+	return operator, err
 }
 
 // tellPeers tells them until ctx ends.

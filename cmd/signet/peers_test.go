@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,8 +155,38 @@ func TestConsumersOfReplicas(t *testing.T) {
 	}
 	t.Log(out)
 
+	expectApart(t, b, "orders")
+	a.terminate(t)
+	if out := b.must(t, "", "keys", "consumers"); !strings.Contains(out, "this is what the servers told the database, and none is heard of since ") {
+		t.Errorf("with no server at all:\n%s", out)
+	}
+	a.start(t, strings.TrimPrefix(a.base, "http://"), a.base, "SIGNET_KEYS_ALGORITHMS=ES256")
+
 	cluster.Stop(t)
 	if out := a.must(t, "", "keys", "consumers"); !strings.Contains(out, "this is of one server alone: ") || strings.Contains(out, "orders") {
 		t.Errorf("without the database:\n%s", out)
+	}
+}
+
+// expectApart: where no server runs, the database says who fetched from the others. Nobody
+// waits for consumers there.
+func expectApart(t *testing.T, r *replica, name string) {
+	t.Helper()
+	list := r.consumers(t)
+	if !list.Apart || len(list.Servers) != 3 || list.Unheard != "" || !slices.ContainsFunc(list.Consumers, func(c control.Consumer) bool { return c.Name == name }) {
+		t.Errorf("without a server here: %+v", list)
+	}
+	out := r.must(t, "", "keys", "consumers")
+	if !strings.Contains(out, "from 3 servers on this database, since the first of them started at ") || strings.Contains(out, "none is heard of") ||
+		!strings.Contains(out, "no server runs here: this is what the servers told the database\n") {
+		t.Errorf("without a server here:\n%s", out)
+	}
+	t.Log(out)
+	_, errs, err := r.signet(t, "", "keys", "rotate", "--wait", "--for", "1s")
+	if err == nil || !strings.Contains(errs, "only a running server can wait for consumers, and none is running here\n  try: signet serve") {
+		t.Errorf("keys rotate --wait without a server here: %v\n%s", err, errs)
+	}
+	if kids := r.must(t, "", "keys", "list"); strings.Contains(kids, "held") {
+		t.Errorf("it holds a key:\n%s", kids)
 	}
 }

@@ -176,12 +176,27 @@ func restoreFrom(ctx context.Context, cfg *configs.Config, from io.Reader, name 
 	if err := errors.Join(file.Truncate(done.Bytes), file.Sync()); err != nil {
 		return done, fmt.Errorf("%s was not restored: %w", file.final, cause(err))
 	}
-	if err := file.place(false); errors.Is(err, fs.ErrExist) {
-		return done, databaseThere(file.final)
-	} else if err != nil {
-		return done, fmt.Errorf("%s was not restored: %w", file.final, err)
+	return done, file.placeNoted(done)
+}
+
+// placeNoted gives the database its name, with a note of it for the audit log.
+func (p *partial) placeNoted(done restored) error {
+	note, err := noteRestore(p.final, p.Name()[len(p.final+".partial-"):], done)
+	if err == nil {
+		err = p.place(false)
 	}
-	return done, nil
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		err = databaseThere(p.final)
+	default:
+		err = fmt.Errorf("%s was not restored: %w", p.final, cause(err))
+	}
+	if note != "" {
+		err = errors.Join(err, os.Remove(note))
+	}
+	return err
 }
 
 func writeRestored(w io.Writer, r restored, now time.Time) {

@@ -92,7 +92,7 @@ func newServer(ctx context.Context, opts serverOptions) (_ *server, err error) {
 		return nil, errors.Join(err, s.listener.Close(), s.ops.Close())
 	}
 	s.watch()
-	s.answerBy(s.public(opts, trusted))
+	s.answerBy(web.NewHandler(s.public(opts, trusted)))
 	return s, nil
 }
 
@@ -119,10 +119,11 @@ func (s *server) public(opts serverOptions, trusted []netip.Prefix) web.Options 
 	return public
 }
 
-// answerBy puts what is served behind the public listener.
-func (s *server) answerBy(public web.Options) {
+// answerBy puts what is served behind the listeners.
+func (s *server) answerBy(public http.Handler) {
+	s.ops.serves(s.metrics, public, s.log)
 	limit, do := publicConnections(openFiles())
-	s.http = web.HTTPServer(web.AtMost(limit, s.metrics.InFlight(web.NewHandler(public))), s.log)
+	s.http = web.HTTPServer(web.AtMost(limit, s.metrics.InFlight(public)), s.log)
 	s.listener = connlimit.Bound(s.http, s.listener, limit, s.log, do)
 	if s.certificates != nil {
 		s.http.TLSConfig = s.certificates.TLSConfig()

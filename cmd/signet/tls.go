@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +28,8 @@ type certificates interface {
 	Reload()
 	// NotAfter is when the first of them expires; zero if there is none yet.
 	NotAfter() time.Time
+	// Leaf is that one; nil if there is none yet.
+	Leaf() *x509.Certificate
 }
 
 // openCertificates returns nil if the listener is plain.

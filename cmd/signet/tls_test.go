@@ -115,7 +115,11 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serveTLS(t, "SIGNET_OPS_LISTEN="+ops)
-	expires := scrape(t, ops).series["signet_tls_certificate_not_after_timestamp_seconds"]
+	scraped := scrape(t, ops)
+	expires := scraped.series["signet_tls_certificate_not_after_timestamp_seconds"]
+	if life := scraped.series["signet_tls_certificate_lifetime_seconds"]; life != 61*24*60*60 {
+		t.Errorf("/metrics says that the certificate lives for %v s, and it does for 61 days", life)
+	}
 	if left := time.Until(time.Unix(int64(expires), 0)); left < 59*24*time.Hour || left > 60*24*time.Hour {
 		t.Errorf("/metrics says that the certificate has %s left, and it has sixty days", left)
 	}
@@ -371,11 +375,12 @@ func TestBehindProxy(t *testing.T) {
 	script := `
 ip link set lo up && ip addr add 192.0.2.7/32 dev lo && ip addr add 192.0.2.9/32 dev lo || exit 3
 "$BINARY" serve --data "$DIR/data" --listen :8080 --issuer https://login.example.com \
-	--behind-proxy 192.0.2.7 --proxies-trusted 192.0.2.7 2>"$DIR/log" & server=$!
+	--behind-proxy 192.0.2.7 --proxies-trusted 192.0.2.7 --ops-listen :9090 2>"$DIR/log" & server=$!
 trap 'kill $server; wait $server' EXIT
 ask() { curl -s -o /dev/null --max-time 10 --interface "$1" -w "$1 %{http_code}\n" "http://$2:8080/healthz"; }
 curl -s -o /dev/null --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:8080/readyz
-ask 127.0.0.1 127.0.0.1; ask 192.0.2.7 192.0.2.9; ask 192.0.2.9 192.0.2.9; ask 192.0.2.9 192.0.2.7`
+ask 127.0.0.1 127.0.0.1; ask 192.0.2.7 192.0.2.9; ask 192.0.2.9 192.0.2.9; ask 192.0.2.9 192.0.2.7
+curl -s --max-time 10 --interface 192.0.2.9 http://192.0.2.7:9090/healthz http://192.0.2.7:9090/readyz`
 	cmd := exec.CommandContext(t.Context(), unshare[0], append(unshare[1:], "sh", "-c", script)...)
 	cmd.Env = testEnv("DIR="+dir, "BINARY="+binary)
 	out, _ := cmd.Output()
@@ -383,7 +388,7 @@ ask 127.0.0.1 127.0.0.1; ask 192.0.2.7 192.0.2.9; ask 192.0.2.9 192.0.2.9; ask 1
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if want := "127.0.0.1 200\n192.0.2.7 200\n192.0.2.9 000\n192.0.2.9 000\n"; string(out) != want {
+	if want := "127.0.0.1 200\n192.0.2.7 200\n192.0.2.9 000\n192.0.2.9 000\n{\"status\":\"ok\"}{\"status\":\"ready\"}"; strings.ReplaceAll(string(out), "}\n", "}") != want {
 		t.Errorf("got\n%s\nwant\n%s\n%s", out, want, log)
 	}
 	if n := strings.Count(string(log), "not in behind_proxy"); n != 1 || !strings.Contains(string(log), "sender=192.0.2.9:") {

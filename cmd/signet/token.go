@@ -32,7 +32,7 @@ func tokenInspectCommand(a *app) *cobra.Command {
 		Use:   "inspect [TOKEN]",
 		Short: "Show what a token says, and whether the issuer honours it",
 		Long: `Show the header and the claims of a token, and whether the issuer honours it now:
-its signature, its times, its session. Without an argument, or with -, the token is
+its signature, its times, its session. Controls in it are written as \u escapes. Without an argument, or with -, the token is
 read from standard input, where no process list shows it.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -82,10 +82,10 @@ func (a *app) inspect(ctx context.Context, text string) (inspection, error) {
 }
 
 func writeInspection(w io.Writer, found inspection) {
-	fmt.Fprintf(w, "header  alg %s, kid %s, typ %s\n", found.Header.Alg, found.Header.KID, found.Header.Typ)
+	fmt.Fprintf(w, "header  alg %s, kid %s, typ %s\n", shown(found.Header.Alg), shown(found.Header.KID), shown(found.Header.Typ))
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, found.Claims, "        ", "  ") == nil {
-		fmt.Fprintf(w, "claims  %s\n", pretty.Bytes())
+		fmt.Fprintf(w, "claims  %s\n", escapeJSON(pretty.Bytes()))
 	}
 	var times struct {
 		Expires *int64 `json:"exp"`

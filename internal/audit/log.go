@@ -62,6 +62,7 @@ type Log struct {
 	failing    atomic.Pointer[error]     // why the last try to write failed; nil if it did not
 	flushing   atomic.Pointer[time.Time] // since when the writer is at the disk; nil if it is not
 	stands     atomic.Pointer[Mark]      // of what is on the disk
+	suspicion  atomic.Pointer[string]    // what was found of a file that was changed; nil is nothing
 
 	queue  chan *entry
 	reopen chan chan error
@@ -231,13 +232,14 @@ type Stats struct {
 	// Records is the number of the last record, Failures how often the file could not be
 	// written, Unrecorded how many events were too many to be written down.
 	Records, Failures, Unrecorded uint64
-	// Failing reports that the file cannot be written now.
-	Failing bool
+	// Failing reports that the file cannot be written now, Suspect that it was found to be
+	// cut or changed by somebody else.
+	Failing, Suspect bool
 }
 
 // Stats returns the figures of now, since Open where they are counts of events.
 func (l *Log) Stats() Stats {
-	return Stats{Records: l.Head().Seq, Failures: l.failures.Load(), Unrecorded: l.unrecorded.Load(), Failing: l.Ready() != nil}
+	return Stats{Records: l.Head().Seq, Failures: l.failures.Load(), Unrecorded: l.unrecorded.Load(), Failing: l.Ready() != nil, Suspect: l.Suspicion() != ""}
 }
 
 // Reopen closes the file and opens the one that is at the path now: what moves logs away

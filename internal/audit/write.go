@@ -197,8 +197,8 @@ func (l *Log) settle(found Head, why occasion) {
 		next.Start = next.Head
 		l.begins(next.Head.Seq, why)
 	case found != next.Head:
-		l.log.Error("the audit log does not end as it did: records were cut off or changed; look with signet audit verify",
-			"file", l.path, "ends_at", found.Seq, "expected", next.Head.Seq)
+		l.suspect("the audit log does not end as it did: records were cut off or changed", "look with signet audit verify",
+			"ends_at", found.Seq, "expected", next.Head.Seq)
 	}
 	if next == l.Mark() {
 		return
@@ -217,12 +217,12 @@ func (l *Log) ahead(known Mark, found Head, why occasion) Mark {
 	case why == atStart && err == nil:
 		return Mark{Start: known.Start, Head: found}
 	case why == atStart && errors.Is(err, errGap):
-		l.log.Error("the audit log begins after records that this database does not know: it is an older one that was restored, or they were removed; signet audit verify with the older files tells",
-			"file", l.path, "ends_at", found.Seq, "known", known.Head.Seq)
+		l.suspect("the audit log begins after records that this database does not know: it is an older one that was restored, or they were removed",
+			"signet audit verify with the older files tells", "ends_at", found.Seq, "known", known.Head.Seq)
 		return Mark{Start: known.Head, Head: found}
 	}
-	l.log.Error("the audit log holds records that signet did not write; look with signet audit verify",
-		"file", l.path, "ends_at", found.Seq, "expected", known.Head.Seq, "cause", err)
+	l.suspect("the audit log holds records that signet did not write", "look with signet audit verify",
+		"ends_at", found.Seq, "expected", known.Head.Seq, "cause", err)
 	return known
 }
 
@@ -230,13 +230,13 @@ func (l *Log) ahead(known Mark, found Head, why occasion) Mark {
 func (l *Log) begins(after uint64, why occasion) {
 	switch why {
 	case onRequest:
+		l.suspicion.Store(nil) // its file was moved away
 		l.log.Info("a new file of the audit log begins", "file", l.path, "after", after)
 	case atStart:
 		l.log.Warn("there was no audit log at its path, and a new file begins: if nobody moved the old one away, it was removed",
 			"file", l.path, "after", after)
 	default:
-		l.log.Error("the file of the audit log was removed or emptied while it was written; a new one begins",
-			"file", l.path, "after", after)
+		l.suspect("the file of the audit log was removed or emptied while it was written", "a new one begins", "after", after)
 	}
 }
 

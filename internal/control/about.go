@@ -38,6 +38,8 @@ type AuditState struct {
 	Records uint64 `json:"records"`
 	// Failing is why it cannot be written; empty if it can.
 	Failing string `json:"failing,omitempty"`
+	// Suspicion is what the server found of a file that somebody else has cut or changed.
+	Suspicion string `json:"suspicion,omitempty"`
 }
 
 func (o *Operator) about(context.Context, struct{}) (About, error) {
@@ -49,7 +51,7 @@ func (o *Operator) about(context.Context, struct{}) (About, error) {
 		a.SealingKey, a.SealingKeyOpen = err.Error(), errors.Is(err, keystore.ErrSealingKeyOpen)
 	}
 	if o.Audit != nil {
-		a.Audit = AuditState{Path: o.Audit.Path(), Records: o.Audit.Head().Seq}
+		a.Audit = AuditState{Path: o.Audit.Path(), Records: o.Audit.Head().Seq, Suspicion: o.Audit.Suspicion()}
 		if err := o.Audit.Ready(); err != nil {
 			a.Audit.Failing = err.Error()
 		}

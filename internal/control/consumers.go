@@ -70,10 +70,14 @@ type ConsumerList struct {
 const lately = 24 * time.Hour
 
 func (o *Operator) listConsumers(ctx context.Context, in ConsumerQuery) (ConsumerList, error) {
-	if o.Live == nil {
-		return ConsumerList{}, errNotLive
+	if o.Live != nil {
+		return o.consumersOf(o.hear(ctx), in)
 	}
-	return o.consumersOf(o.hear(ctx), in)
+	heard, err := o.hearApart(ctx)
+	if err != nil {
+		return ConsumerList{}, err
+	}
+	return o.consumersOf(heard, in)
 }
 
 func (o *Operator) consumersOf(heard hearing, in ConsumerQuery) (ConsumerList, error) {

@@ -23,6 +23,9 @@ func (e *Error) Error() string { return e.Message }
 
 // explain finds the hint for an error of the domains.
 func explain(err error) *Error {
+	if known, ok := err.(*Error); ok {
+		return known
+	}
 	return &Error{Message: err.Error(), Hint: hint(err)}
 }
 
@@ -44,8 +47,6 @@ func hint(err error) string {
 		return "signet users list  # shows the accounts"
 	case errors.Is(err, oauth.ErrNoClient), errors.Is(err, oauth.ErrClientExists):
 		return "signet clients list  # shows the clients"
-	case errors.Is(err, errNotLive):
-		return "signet serve"
 	case errors.Is(err, errNoSession):
 		return "signet sessions list  # shows the sessions"
 	case errors.Is(err, audit.ErrUnwritten):

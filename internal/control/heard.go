@@ -24,8 +24,10 @@ type Replica struct {
 // Heard is of whom an answer speaks, where several servers share a database.
 type Heard struct {
 	// Servers are those of the last day, each as it was started last; first the one that
-	// answers.
+	// answers, unless the answer is Apart.
 	Servers []Replica `json:"servers,omitempty"`
+	// Apart: no server runs here, and the answer is what the others told the database.
+	Apart bool `json:"apart,omitempty"`
 	// Unheard is why the answer is of one server alone; empty if it is of all.
 	Unheard string `json:"unheard,omitempty"`
 }
@@ -52,18 +54,49 @@ func (o *Operator) hear(ctx context.Context) hearing {
 		h.servers = append(h.servers, others.Servers...)
 		h.consumers = consumers.Merge(h.consumers, others.Consumers)
 	}
-	for i, s := range h.servers {
-		if !replaced(s, h.servers) {
-			h.Servers = append(h.Servers, Replica{Name: s.Name, Since: s.Since, Told: s.Told, Ended: s.Ended, Silent: s.Silent})
-		}
-		if i > 0 {
-			h.forgotten += s.Forgotten
-		}
+	h.forgotten += h.add(h.servers[1:])
+	h.Servers = standing(h.servers)
+	return h
+}
+
+// hearApart is what the servers told the database, of which none runs here.
+func (o *Operator) hearApart(ctx context.Context) (hearing, error) {
+	if o.Others == nil {
+		return hearing{}, o.notLive()
+	}
+	others, err := o.Others.Others(ctx)
+	if err != nil {
+		return hearing{}, err
+	}
+	if len(others.Servers) == 0 {
+		return hearing{}, o.notLive()
+	}
+	h := hearing{Heard: Heard{Apart: true, Servers: standing(others.Servers)}, servers: others.Servers, since: others.Servers[0].Since,
+		consumers: consumers.Merge(nil, others.Consumers)}
+	h.forgotten = h.add(others.Servers)
+	return h, nil
+}
+
+// add moves since to the first start of the servers, and returns how many consumers they
+// could not keep.
+func (h *hearing) add(servers []peers.Server) (forgotten uint64) {
+	for _, s := range servers {
+		forgotten += s.Forgotten
 		if s.Since.Before(h.since) {
 			h.since = s.Since
 		}
 	}
-	return h
+	return forgotten
+}
+
+// standing are the servers, each as it was started last.
+func standing(all []peers.Server) (list []Replica) {
+	for _, s := range all {
+		if !replaced(s, all) {
+			list = append(list, Replica{Name: s.Name, Since: s.Since, Told: s.Told, Ended: s.Ended, Silent: s.Silent})
+		}
+	}
+	return list
 }
 
 // replaced reports a server after which another one was started under its name.

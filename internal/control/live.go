@@ -1,8 +1,8 @@
 package control
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -56,5 +56,7 @@ func (l *Live) sawAll(kid string) bool {
 	return !inherited
 }
 
-// errNotLive: nobody keeps what was asked for while no server runs.
-var errNotLive = errors.New("only a running server knows who has fetched the key set, and none is running")
+// notLive: nobody keeps who fetched the key set while no server runs.
+func (o *Operator) notLive() error {
+	return &Error{Message: "only a running server knows who has fetched the key set, and none is running", Hint: cmp.Or(o.Serve, "signet serve")}
+}

@@ -13,9 +13,11 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"signet/internal/audit"
+	"signet/internal/peers"
 	"signet/issuer"
 	"signet/issuer/oauth"
 	"signet/keystore"
@@ -32,6 +34,13 @@ type Operator struct {
 	Database Database
 	// Live is what only a running server knows; nil where none runs.
 	Live *Live
+	// Others is what servers elsewhere told the database, for a command that opens it
+	// without a Live; nil where no other server has it.
+	Others interface {
+		Others(ctx context.Context) (peers.Others, error)
+	}
+	// Serve is the command that starts the server, where there is no Live.
+	Serve string
 	// Audit is where changes are recorded; nil records none.
 	Audit *audit.Log
 	// Build is the version of the program.

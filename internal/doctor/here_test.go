@@ -76,6 +76,7 @@ func TestFiles(t *testing.T) {
 func TestAuditLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	wantOnly(t, Audit{Path: path, Records: 17}.Checks(), finding{"audit log", OK, "17 records", ""})
+	wantOnly(t, Audit{Path: path, Records: 17, Suspicion: "it does not end as it did"}.Checks(), finding{"audit log", Fail, "it does not end as it did", "signet audit verify says where"})
 	wantOnly(t, Audit{Path: path, Failing: "no space left"}.Checks(), finding{"audit log", Fail, "no space left", "make room on its disk"})
 }
 

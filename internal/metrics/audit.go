@@ -16,6 +16,7 @@ var (
 	auditFailures   = described("signet_audit_failures_total", "Writes of the audit log that failed.")
 	auditUnrecorded = described("signet_audit_unrecorded_total", "Events that were too many to be written to the audit log one by one.")
 	auditFailing    = described("signet_audit_failing", "1 while the audit log cannot be written and logins are refused for it, otherwise 0.")
+	auditSuspect    = described("signet_audit_suspect", "1 since the audit log was found to be cut or changed by somebody else, until a new file begins or the process ends; otherwise 0.")
 )
 
 // records tells how the audit log is.
@@ -27,6 +28,7 @@ func (records) Describe(ch chan<- *prometheus.Desc) {
 	ch <- auditFailures
 	ch <- auditUnrecorded
 	ch <- auditFailing
+	ch <- auditSuspect
 }
 
 // Collect implements prometheus.Collector.
@@ -35,9 +37,13 @@ func (r records) Collect(ch chan<- prometheus.Metric) {
 	ch <- total(auditRecords, now.Records)
 	ch <- total(auditFailures, now.Failures)
 	ch <- total(auditUnrecorded, now.Unrecorded)
-	failing := 0.
-	if now.Failing {
-		failing = 1
+	ch <- reading(auditFailing, oneIf(now.Failing))
+	ch <- reading(auditSuspect, oneIf(now.Suspect))
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
 	}
-	ch <- reading(auditFailing, failing)
+	return 0
 }

@@ -17,7 +17,7 @@ import (
 // seconds are the bounds for what a request, a commit or a hash takes.
 var seconds = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
-// requests counts the answers of the public listener.
+// requests counts the answers of the public listener, and those to probes of the one for operators.
 type requests struct {
 	count    *prometheus.CounterVec
 	duration *prometheus.HistogramVec

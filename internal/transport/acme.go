@@ -149,18 +149,23 @@ func usual(host string) *tls.ClientHelloInfo {
 	return &tls.ClientHelloInfo{ServerName: host, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}
 }
 
-// NotAfter is when the first of the certificates expires; zero if there is none.
-func (a *ACME) NotAfter() time.Time {
-	var ends []time.Time
+// Leaf is the certificate that expires first; nil if there is none.
+func (a *ACME) Leaf() *x509.Certificate {
+	var first *x509.Certificate
 	for _, h := range a.hosts {
-		if leaf := h.served(); leaf != nil {
-			ends = append(ends, leaf.NotAfter)
+		if leaf := h.served(); leaf != nil && (first == nil || leaf.NotAfter.Before(first.NotAfter)) {
+			first = leaf
 		}
 	}
-	if len(ends) == 0 {
-		return time.Time{}
+	return first
+}
+
+// NotAfter is when the first of the certificates expires; zero if there is none.
+func (a *ACME) NotAfter() time.Time {
+	if first := a.Leaf(); first != nil {
+		return first.NotAfter
 	}
-	return slices.MinFunc(ends, time.Time.Compare)
+	return time.Time{}
 }
 
 // served is the certificate in force, nil if there is none.

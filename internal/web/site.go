@@ -16,6 +16,9 @@ const (
 	pathReady = "/readyz"
 )
 
+// Probes are the paths that say whether the server lives and is ready.
+func Probes() []string { return []string{pathAlive, pathReady} }
+
 // site is the routes that belong to no dialect.
 type site struct {
 	opts   Options

@@ -21,6 +21,9 @@ getent passwd signet | cut -d: -f1,5-
 say hint
 runuser -u signet -- signet users list 2>&1 || true
 runuser -u signet -- signet users list --config /etc/signet/signet.yaml 2>&1 || true
+runuser -u signet -- signet users list --data signet-data 2>&1 || true
+SIGNET_LOG_LEVEL=debug signet users list 2>&1 || true
+signet doctor 2>&1 || true
 say check
 runuser -u signet -- signet serve --config /etc/signet/signet.yaml --check
 
