@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"signet/internal/control"
+	"signet/internal/peers"
 )
 
 // sinceStart says of which servers an answer speaks, and since when. which is the one of
@@ -21,6 +22,9 @@ func sinceStart(h control.Heard, since time.Time, which string) string {
 func doubts(h control.Heard) (doubts []string) {
 	if h.Unheard != "" {
 		doubts = append(doubts, "this is of one server alone: "+h.Unheard)
+	}
+	if h.Cut {
+		doubts = append(doubts, fmt.Sprintf("other servers have more than %d consumers that come back, and this is of the latest of them", peers.MaxPlaces))
 	}
 	for _, s := range h.Servers {
 		if s.Silent {

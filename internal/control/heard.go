@@ -26,6 +26,8 @@ type Heard struct {
 	// Servers are those of the last day, each as it was started last; first the one that
 	// answers.
 	Servers []Replica `json:"servers,omitempty"`
+	// Cut: there are more consumers than one answer has, and some of other servers are missing.
+	Cut bool `json:"cut,omitempty"`
 	// Unheard is why the answer is of one server alone; empty if it is of all.
 	Unheard string `json:"unheard,omitempty"`
 }
@@ -49,7 +51,7 @@ func (o *Operator) hear(ctx context.Context) hearing {
 	if others, err := o.Live.peers.Others(ctx); err != nil {
 		h.Unheard = err.Error()
 	} else {
-		h.servers = append(h.servers, others.Servers...)
+		h.Cut, h.servers = others.Cut, append(h.servers, others.Servers...)
 		h.consumers = consumers.Merge(h.consumers, others.Consumers)
 	}
 	for i, s := range h.servers {
