@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,5 +69,25 @@ func TestMoreThanIsRead(t *testing.T) {
 		first := store.places[[2]int64{1, 0}]
 		first.row.Regular = true
 		store.places[[2]int64{1, 0}] = first
+	}
+}
+
+// TestReplicaThatLies: whoever writes to the database gives the terminal of an operator no
+// orders.
+func TestReplicaThatLies(t *testing.T) {
+	const orders = "\x1b[2J\u009b\u202e\n"
+	for what, c := range map[string]consumers.Consumer{
+		"name": {Name: orders}, "User-Agent": {UserAgent: orders}, "ETag": {ETag: orders}, "kid": {KIDs: []string{"k1", orders}},
+	} {
+		if c, ok := decode(Place{Body: encode(c)}, time.Now()); ok {
+			t.Errorf("%s: taken as %+v", what, c)
+		}
+	}
+	if _, ok := decode(Place{Body: encode(consumers.Consumer{Name: "billing", UserAgent: "Grüße/1 (é)", ETag: `"v1"`, KIDs: []string{"k1"}})}, time.Now()); !ok {
+		t.Error("an honest one is passed over")
+	}
+	server, ok := State{Body: mustEncode(about{Name: "b" + orders})}.server(time.Now())
+	if want := "b\ufffd[2J" + strings.Repeat("\ufffd", 3); !ok || server.Name != want {
+		t.Errorf("a server is called %+q, want %+q", server.Name, want)
 	}
 }
