@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"signet/internal/control"
+	"signet/internal/peers"
 )
 
 // sinceStart says of which servers an answer speaks, and since when. which is the one of
@@ -24,6 +25,9 @@ func doubts(h control.Heard) (doubts []string) {
 	}
 	if h.Apart {
 		doubts = append(doubts, "no server runs here: this is what the servers told the database"+ended(h.Servers))
+	}
+	if h.Cut {
+		doubts = append(doubts, fmt.Sprintf("other servers have more than %d consumers that come back, and this is of the latest of them", peers.MaxPlaces))
 	}
 	for _, s := range h.Servers {
 		if s.Silent {

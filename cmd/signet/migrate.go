@@ -36,9 +36,9 @@ data directory; the URL of a PostgreSQL database; or config, what the configurat
 has in store.
 
 Stop every server on the source first. No server opens the target before every record
-in it has been read back, and the source once more, and compared. Then the source is
-closed: its data stays, and no server or command opens it, since two issuers of one
-history would end each other's sessions. A copy that was interrupted goes on where it
+in it has been read back and compared. Then the source is closed, and read and compared
+once more: its data stays, and no server or command opens it, since two issuers of one
+history would end each other's sessions. If it differs, it is open again. A copy that was interrupted goes on where it
 ended: give the same command again. --reopen goes back to a source, without what was
 done in the copy since: stop the servers there first.
 

@@ -15,15 +15,19 @@ import (
 )
 
 // unchanged is a target that is not finished if its source was in use meanwhile, or cannot
-// be closed. The source is closed first: a crash between the two leaves no database that a
-// server opens, and the same command goes on.
+// be closed. The source is closed before it is read for the last time: else what a command
+// changes in between would be lost. A crash before the end leaves no database that a server
+// opens, and the same command goes on.
 type unchanged struct {
 	transfer.Target
 	source source
 	to     *place
 }
 
-func (u unchanged) Finish(ctx context.Context) error {
+var _ transfer.Closer = unchanged{}
+
+// CloseSource implements transfer.Closer.
+func (u unchanged) CloseSource(ctx context.Context) error {
 	if err := u.source.Unused(ctx); err != nil {
 		return err
 	}
@@ -32,10 +36,13 @@ func (u unchanged) Finish(ctx context.Context) error {
 			"let signet write to the old database, and give this command again: it goes on where it ended"}
 	}
 	if err := u.source.Unused(ctx); err != nil { // a server that opened it before the mark
-		return errors.Join(err, u.source.Return(ctx))
+		return errors.Join(err, u.ReopenSource(context.WithoutCancel(ctx)))
 	}
-	return u.Target.Finish(ctx)
+	return nil
 }
+
+// ReopenSource implements transfer.Closer.
+func (u unchanged) ReopenSource(ctx context.Context) error { return u.source.Return(ctx) }
 
 // refuseMoved refuses a source that was copied to another place than this one. To the
 // same one an earlier run may not have come to its end.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"signet/internal/store/boltstore"
 	"signet/internal/store/pgstore"
 	"signet/internal/store/transfer"
+	"signet/users"
 )
 
 // closed holds a server and a command to the refusal of a database that was copied.
@@ -157,4 +159,56 @@ func TestSourceThatCannotBeClosed(t *testing.T) {
 	cluster.Exec(t, database, "GRANT ALL ON ALL TABLES IN SCHEMA public TO reader")
 	r.must(t, "", "migrate", "--from", "config", "--to", "bolt:"+into)
 	r.closed(t, "bolt:"+into)
+}
+
+// TestCommandDuringTheLastLook: what a command changes in the source after it was compared
+// would be lost, so none opens it then. A source that differs is open again.
+func TestCommandDuringTheLastLook(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Start(t).Database(t)
+	replicas(t, database, 1)[0].terminate(t)
+	from, err := pgstore.Open(t.Context(), database, pgstore.Options{Logger: discarded(), Application: migrating, Moved: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	command := func() error {
+		s, err := pgstore.Open(t.Context(), database, pgstore.Options{Logger: discarded()})
+		if err == nil {
+			err = s.Close()
+		}
+		return err
+	}
+	migrate := func(checking func()) error {
+		into := filepath.Join(t.TempDir(), "signet.db")
+		to, err := boltstore.OpenTarget(into, database, false, boltstore.Options{Logger: discarded()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer to.Close()
+		_, err = transfer.Copy(t.Context(), ownMark{from}, unchanged{to, postgresSource{from}, &place{name: "bolt:" + into}}, func(_ transfer.Kind, checks bool, _, _ int) {
+			if checks {
+				checking()
+			}
+		})
+		return err
+	}
+	change := sync.OnceFunc(func() {
+		if err := from.CreateUser(t.Context(), users.User{ID: strings.Repeat("A", 26), Name: "mallory"}); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := migrate(change); !errors.Is(err, transfer.ErrDiffers) {
+		t.Errorf("a source that changed: %v, want %v", err, transfer.ErrDiffers)
+	}
+	if err := command(); err != nil {
+		t.Errorf("a command after that: %v", err)
+	}
+	var last error
+	if err := migrate(func() { last = command() }); err != nil {
+		t.Fatal(err)
+	}
+	if _, closed := errors.AsType[*transfer.MovedError](last); !closed {
+		t.Errorf("a command during the last look: %v, want a MovedError", last)
+	}
 }

@@ -66,14 +66,14 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	if _, command, ok := strings.Cut(cmd.CommandPath(), " "); ok {
 		what += command + ": "
 	}
-	fmt.Fprintf(w, "%s%v\n", what, err)
+	fmt.Fprintf(w, "%s%s\n", what, visible(err.Error()))
 	var usage usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(w, "  try: %s --help\n", cmd.CommandPath())
 		return exitUsage
 	}
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(w, "  try: %s\n", hint)
+		fmt.Fprintf(w, "  try: %s\n", visible(hint))
 	}
 	return exitFailed
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"signet/internal/control"
+	"signet/internal/shell"
 	"signet/issuer"
 )
 
@@ -173,12 +174,12 @@ func (v verification) hint() string {
 	case control.CauseSessionEnded:
 		return "signet sessions list  # shows those that are alive"
 	case control.CauseReplaced:
-		return "signet sessions end " + shown(v.Session) + "  # if it is in the wrong hands"
+		return shell.Command("signet", "sessions", "end", v.Session) + "  # if it is in the wrong hands"
 	case control.CauseInactive:
 		if v.User == "" {
 			return "signet users list  # shows the accounts"
 		}
-		return "signet users enable " + shown(v.User) + "  # lets the account log in again"
+		return shell.Command("signet", "users", "enable", v.User) + "  # lets the account log in again"
 	case control.CauseClientGone:
 		return "signet clients list  # shows the clients"
 	}
@@ -187,7 +188,7 @@ func (v verification) hint() string {
 
 func (v verification) keyHint() string {
 	if v.asked.url != "" {
-		return "signet doctor --url " + v.asked.url + "  # shows whether its keys are served as they should be"
+		return shell.Command("signet", "doctor", "--url", v.asked.url) + "  # shows whether its keys are served as they should be"
 	}
 	return "signet keys list  # shows the keys"
 }

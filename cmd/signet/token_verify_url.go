@@ -13,6 +13,7 @@ import (
 
 	"signet/internal/compactjws"
 	"signet/internal/control"
+	"signet/internal/shell"
 	"signet/issuer"
 	"signet/verify"
 )
@@ -51,15 +52,19 @@ func (a *app) verifyByURL(ctx context.Context, flags verifyFlags, token string) 
 	case err == nil:
 		found.believe(claims)
 	case cause == "":
-		return verification{}, hintedError{fmt.Errorf("nothing is known of the token: %w", err),
-			"signet doctor --url " + flags.url + "  # shows why its keys cannot be had"}
+		return verification{}, hintedError{fmt.Errorf("nothing is known of the token: %.1000w", err),
+			shell.Command("signet", "doctor", "--url", flags.url) + "  # shows why its keys cannot be had"}
 	default:
 		found.refuse(cause, err)
 	}
 	return verification{Verification: found.Verification, asked: flags, now: time.Now()}, nil
 }
 
+// urlCause is empty for an error that is not about the token.
 func urlCause(err error) control.Cause {
+	if errors.Is(err, verify.ErrKeysUnavailable) {
+		return "" // also where it is of what the issuer answered, and names its form
+	}
 	for _, known := range urlCauses {
 		if errors.Is(err, known.err) {
 			return known.cause

@@ -28,6 +28,8 @@ type Heard struct {
 	Servers []Replica `json:"servers,omitempty"`
 	// Apart: no server runs here, and the answer is what the others told the database.
 	Apart bool `json:"apart,omitempty"`
+	// Cut: there are more consumers than one answer has, and some of other servers are missing.
+	Cut bool `json:"cut,omitempty"`
 	// Unheard is why the answer is of one server alone; empty if it is of all.
 	Unheard string `json:"unheard,omitempty"`
 }
@@ -51,7 +53,7 @@ func (o *Operator) hear(ctx context.Context) hearing {
 	if others, err := o.Live.peers.Others(ctx); err != nil {
 		h.Unheard = err.Error()
 	} else {
-		h.servers = append(h.servers, others.Servers...)
+		h.Cut, h.servers = others.Cut, append(h.servers, others.Servers...)
 		h.consumers = consumers.Merge(h.consumers, others.Consumers)
 	}
 	h.forgotten += h.add(h.servers[1:])
@@ -71,7 +73,7 @@ func (o *Operator) hearApart(ctx context.Context) (hearing, error) {
 	if len(others.Servers) == 0 {
 		return hearing{}, o.notLive()
 	}
-	h := hearing{Heard: Heard{Apart: true, Servers: standing(others.Servers)}, servers: others.Servers, since: others.Servers[0].Since,
+	h := hearing{Heard: Heard{Apart: true, Cut: others.Cut, Servers: standing(others.Servers)}, servers: others.Servers, since: others.Servers[0].Since,
 		consumers: consumers.Merge(nil, others.Consumers)}
 	h.forgotten = h.add(others.Servers)
 	return h, nil

@@ -9,6 +9,7 @@ import (
 
 	"signet/internal/compactjws"
 	"signet/internal/event"
+	"signet/internal/shell"
 	"signet/issuer"
 	"signet/issuer/oauth"
 )
@@ -176,7 +177,7 @@ func (e whichServiceError) Error() string {
 }
 
 func (e whichServiceError) hint() string {
-	return fmt.Sprintf("signet token issue --client %s --audience %s", e.client.ID, e.client.Audiences[0])
+	return shell.Command("signet", "token", "issue", "--client", e.client.ID, "--audience", e.client.Audiences[0])
 }
 
 // clientRefusal is told by its description: the codes of RFC 6749 §5.2 are for clients.

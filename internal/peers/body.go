@@ -3,7 +3,11 @@ package peers
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"signet/internal/consumers"
 )
@@ -26,15 +30,28 @@ func encode(c consumers.Consumer) []byte {
 	return mustEncode(consumer{Name: c.Name, Address: c.Address, UserAgent: c.UserAgent, Known: c.Last.Sub(c.First), ETag: c.ETag, KIDs: c.KIDs, Regular: c.Regular})
 }
 
-// decode is false for what cannot be read: of a newer Signet.
+// decode is false for what cannot be read: of a newer Signet, or of nobody's.
 func decode(p Place, now time.Time) (consumers.Consumer, bool) {
 	var c consumer
 	if len(p.Body) > maxBody || json.Unmarshal(p.Body, &c) != nil {
 		return consumers.Consumer{}, false
 	}
+	if hidden := func(text string) bool { return shown(text) != text }; hidden(c.Name) || hidden(c.UserAgent) || hidden(c.ETag) || slices.ContainsFunc(c.KIDs, hidden) {
+		return consumers.Consumer{}, false
+	}
 	last := now.Add(-p.Age)
 	return consumers.Consumer{Name: c.Name, Address: c.Address, UserAgent: c.UserAgent, First: last.Add(-max(0, c.Known)), Last: last,
 		ETag: c.ETag, KIDs: c.KIDs, Regular: c.Regular}, true
+}
+
+// shown is text that gives a terminal no orders: whoever writes to the database wrote it.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, text)
 }
 
 // Use is what one server has signed by a key since it started.

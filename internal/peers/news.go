@@ -34,7 +34,8 @@ type change struct {
 }
 
 // news are the consumers to tell of, most of them at most: regular ones first, since anybody
-// can make others, and of these any.
+// can make others, and of each kind any: forged ones that change with every round, and have
+// waited to be regular, keep no other one back for long.
 func (s *Sharer) news(now time.Time) []change {
 	var regular, other []change
 	s.Table.Places(func(place int, c consumers.Consumer) {
@@ -47,7 +48,12 @@ func (s *Sharer) news(now time.Time) []change {
 			other = append(other, change{place, c})
 		}
 	})
-	rand.Shuffle(len(other), func(i, j int) { other[i], other[j] = other[j], other[i] })
+	shuffle(regular)
+	shuffle(other)
 	all := append(regular, other...)
 	return all[:min(len(all), most)]
+}
+
+func shuffle(all []change) {
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 }

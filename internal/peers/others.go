@@ -28,6 +28,8 @@ type Server struct {
 type Others struct {
 	Servers   []Server
 	Consumers []consumers.Consumer
+	// Cut: there are more than MaxPlaces regular ones, and some are missing.
+	Cut bool
 }
 
 // Own is this server.
@@ -45,7 +47,7 @@ func (s *Sharer) Others(ctx context.Context) (Others, error) {
 		return Others{}, fmt.Errorf("read what the other servers answered: %w", err)
 	}
 	now := s.Now()
-	var out Others
+	out := Others{Cut: len(places) >= MaxPlaces && !slices.ContainsFunc(places, func(p Place) bool { return !p.Regular })}
 	for _, state := range states {
 		if server, ok := state.server(now); ok {
 			out.Servers = append(out.Servers, server)
@@ -66,6 +68,6 @@ func (s State) server(now time.Time) (Server, bool) {
 		return Server{}, false
 	}
 	at := now.Add(-s.Age)
-	return Server{Name: a.Name, Since: at.Add(-max(0, a.Running)), Told: at, Ended: a.Ends, Silent: !a.Ends && s.Age > silence,
+	return Server{Name: shown(a.Name), Since: at.Add(-max(0, a.Running)), Told: at, Ended: a.Ends, Silent: !a.Ends && s.Age > silence,
 		Forgotten: a.Forgotten, Uses: a.Uses}, true
 }

@@ -25,7 +25,7 @@ const (
 	Beat     = 10 * time.Second
 	// Kept is how long what was told is news.
 	Kept = 24 * time.Hour
-	// MaxStates and MaxPlaces bound what is read: the latest.
+	// MaxStates and MaxPlaces bound what is read: the latest, of places regular ones first.
 	MaxStates = 256
 	MaxPlaces = 1 << 14
 
@@ -46,7 +46,7 @@ type Store interface {
 	// TellPeers puts the state of a replica, and each of the places, in the place of what it told
 	// there before. The replica of the places is that of the state.
 	TellPeers(ctx context.Context, state State, places []Place) error
-	// Peers returns what other replicas told within Kept.
+	// Peers returns what other replicas told within Kept: MaxStates and MaxPlaces at most.
 	Peers(ctx context.Context, replica int64) ([]State, []Place, error)
 	// SweepPeers deletes what was told before.
 	SweepPeers(ctx context.Context) error
@@ -64,6 +64,7 @@ type Place struct {
 	Replica int64
 	Number  int
 	Age     time.Duration // how long ago it fetched last
+	Regular bool
 	Body    []byte
 }
 
@@ -148,7 +149,7 @@ func (s *Sharer) tell(ctx context.Context, news []change, ends bool) error {
 	now := s.Now()
 	places := make([]Place, 0, len(news))
 	for _, n := range news {
-		places = append(places, Place{Replica: s.replica, Number: n.place, Age: max(0, now.Sub(n.consumer.Last)), Body: encode(n.consumer)})
+		places = append(places, Place{Replica: s.replica, Number: n.place, Age: max(0, now.Sub(n.consumer.Last)), Regular: n.consumer.Regular, Body: encode(n.consumer)})
 	}
 	if err := s.Store.TellPeers(ctx, State{Replica: s.replica, Body: s.state(ends)}, places); err != nil {
 		return err

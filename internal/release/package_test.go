@@ -122,12 +122,12 @@ func TestPackageInstalls(t *testing.T) {
 	for name, want := range map[string]string{
 		"install": `signet:   systemctl enable --now signet\n`,
 		"user":    `^signet:Signet, login and token issuer:/var/lib/signet:/usr/sbin/nologin\n$`,
-		"hint":    `(?s)try: sudo -u signet signet … --config /etc/signet/signet\.yaml .*no database at /var/lib/signet/signet\.db\n  try: sudo systemctl enable --now signet ` +
+		"hint": `(?s)try: sudo -u signet signet … --config /etc/signet/signet\.yaml .*no database at /var/lib/signet/signet\.db\n  try: sudo systemctl enable --now signet ` +
 			`.*\n  try: signet serve --data signet-data  # makes one.*\n  try: signet serve  # makes one` +
 			`.*nothing answers at signet-data/control\.sock\n +-> start it: signet serve; the service of this machine is asked with --config /etc/signet/signet\.yaml\n` +
 			`.*it cannot be opened: there is no database at signet-data/signet\.db\n +-> sudo -u signet signet … --config /etc/signet/signet\.yaml `,
-		"check":   `^the configuration is good\n$`,
-		"users":   `(?s)^added kyoko, .*\nkyoko\n`,
+		"check": `^the configuration is good\n$`,
+		"users": `(?s)^added kyoko, .*\nkyoko\n`,
 		"files": `^700 signet /var/lib/signet\n600 signet /var/lib/signet/audit\.log\n600 signet /var/lib/signet/control\.sock\n` +
 			`600 signet /var/lib/signet/seal\.key\n600 signet /var/lib/signet/signet\.db\n$`,
 		"enable": `multi-user\.target\.wants/signet\.service`,

@@ -3,6 +3,10 @@ package pgstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"signet/internal/store/transfer"
 )
@@ -19,6 +23,10 @@ func (s *Store) Moved(ctx context.Context) (*transfer.Moved, error) {
 	if err != nil || value == nil {
 		return nil, err
 	}
+	return s.parseMoved(value)
+}
+
+func (s *Store) parseMoved(value []byte) (*transfer.Moved, error) {
 	m := new(transfer.Moved)
 	if err := json.Unmarshal(value, m); err != nil {
 		return nil, storageError("read where its data was copied to from", s.name, err)
@@ -50,4 +58,28 @@ func (s *Store) refuseMoved(ctx context.Context) error {
 		return &transfer.MovedError{Database: s.name, Moved: *m}
 	}
 	return err
+}
+
+// admitConnection refuses each new connection to a database that has been copied elsewhere. A
+// migration sees the servers that are connected. One that was cut off meanwhile, or stopped,
+// has to connect again, and finds the mark then.
+func (s *Store) admitConnection(ctx context.Context, c *pgx.Conn) error {
+	if !s.guarded.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout) // the pool sets none
+	defer cancel()
+	var value []byte
+	err := c.QueryRow(ctx, `SELECT value FROM signet_meta WHERE name = $1`, text(nameMoved)).Scan(&value)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows), code(err) == undefinedTable: // without tables each call says so
+		return nil
+	case err != nil:
+		return err
+	}
+	m, err := s.parseMoved(value)
+	if err != nil {
+		return err
+	}
+	return refuse(fmt.Errorf("%w: %w", ErrStorage, &transfer.MovedError{Database: s.name, Moved: *m}))
 }

@@ -11,10 +11,10 @@ import (
 
 var _ peers.Store = (*Store)(nil)
 
-const storePlaces = `INSERT INTO signet_fetches (replica, place, fetched, body)
-	SELECT $1::bigint, t.place, now() - t.age * interval '1 microsecond', t.body
-	FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS t (place, age, body)
-	ON CONFLICT (replica, place) DO UPDATE SET fetched = excluded.fetched, body = excluded.body`
+const storePlaces = `INSERT INTO signet_fetches (replica, place, fetched, regular, body)
+	SELECT $1::bigint, t.place, now() - t.age * interval '1 microsecond', t.regular, t.body
+	FROM unnest($2::bigint[], $3::bigint[], $4::boolean[], $5::bytea[]) AS t (place, age, regular, body)
+	ON CONFLICT (replica, place) DO UPDATE SET fetched = excluded.fetched, regular = excluded.regular, body = excluded.body`
 
 const storePeer = `INSERT INTO signet_peers (replica, told, body) VALUES ($1, now(), $2)
 	ON CONFLICT (replica) DO UPDATE SET told = excluded.told, body = excluded.body`
@@ -23,8 +23,8 @@ const storePeer = `INSERT INTO signet_peers (replica, told, body) VALUES ($1, no
 const (
 	otherPeers = `SELECT replica, (extract(epoch FROM now() - told) * 1000000)::bigint, body FROM signet_peers
 		WHERE replica <> $1 AND told > now() - $2::bigint * interval '1 microsecond' ORDER BY told DESC LIMIT $3`
-	otherPlaces = `SELECT replica, place, (extract(epoch FROM now() - fetched) * 1000000)::bigint, body FROM signet_fetches
-		WHERE replica <> $1 AND fetched > now() - $2::bigint * interval '1 microsecond' ORDER BY fetched DESC LIMIT $3`
+	otherPlaces = `SELECT replica, place, (extract(epoch FROM now() - fetched) * 1000000)::bigint, regular, body FROM signet_fetches
+		WHERE replica <> $1 AND fetched > now() - $2::bigint * interval '1 microsecond' ORDER BY regular DESC, fetched DESC LIMIT $3`
 )
 
 // TellPeers implements peers.Store: one statement, and one more if there are places. The state
@@ -43,12 +43,14 @@ func (s *Store) TellPeers(ctx context.Context, state peers.State, places []peers
 
 func (s *Store) storePlaces(ctx context.Context, replica int64, places []peers.Place) error {
 	var numbers, ages []int64
+	var regular []bool
 	var bodies [][]byte
 	for _, p := range places {
-		numbers, ages, bodies = append(numbers, int64(p.Number)), append(ages, p.Age.Microseconds()), append(bodies, p.Body)
+		numbers, ages = append(numbers, int64(p.Number)), append(ages, p.Age.Microseconds())
+		regular, bodies = append(regular, p.Regular), append(bodies, p.Body)
 	}
 	return s.writeOn(ctx, s.own, func(ctx context.Context, q querier) error {
-		_, err := q.Exec(ctx, storePlaces, replica, numbers, ages, bodies)
+		_, err := q.Exec(ctx, storePlaces, replica, numbers, ages, regular, bodies)
 		return err
 	})
 }
@@ -82,7 +84,7 @@ func scanState(row pgx.CollectableRow) (state peers.State, err error) {
 
 func scanPlace(row pgx.CollectableRow) (p peers.Place, err error) {
 	var age int64
-	err = row.Scan(&p.Replica, &p.Number, &age, &p.Body)
+	err = row.Scan(&p.Replica, &p.Number, &age, &p.Regular, &p.Body)
 	p.Age = since(age)
 	return p, err
 }

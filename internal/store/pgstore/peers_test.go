@@ -59,3 +59,22 @@ func TestPeers(t *testing.T) {
 		}
 	})
 }
+
+// TestFloodOfPlaces: however many consumers are forged at other replicas, those that come back
+// are read.
+func TestFloodOfPlaces(t *testing.T) {
+	s := openTest(t, newDatabase(t))
+	must(t, s.TellPeers(t.Context(), peers.State{Replica: 1, Body: []byte("{}")}, []peers.Place{{Age: time.Hour, Regular: true, Body: []byte("service")}}))
+	for replica := int64(2); replica < 7; replica++ {
+		forged := make([]peers.Place, 4096)
+		for i := range forged {
+			forged[i] = peers.Place{Number: i, Body: []byte("forged")}
+		}
+		must(t, s.TellPeers(t.Context(), peers.State{Replica: replica, Body: []byte("{}")}, forged))
+	}
+	_, places, err := s.Peers(t.Context(), 7)
+	must(t, err)
+	if len(places) != peers.MaxPlaces || !places[0].Regular || string(places[0].Body) != "service" {
+		t.Errorf("%d places are read, first %q", len(places), places[0].Body)
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -100,7 +101,8 @@ type Store struct {
 	log  *slog.Logger
 	// acquireLimit and callLimit are the constants, except in tests.
 	acquireLimit, callLimit time.Duration
-	warnings                []string // see Warnings
+	warnings                []string    // see Warnings
+	guarded                 atomic.Bool // see admitConnection
 	short                   shortage
 
 	mu     sync.RWMutex // guards closed, and calls.Add against calls.Wait
@@ -127,16 +129,16 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 }
 
 func open(ctx context.Context, config *pgxpool.Config, name string, opts Options) (*Store, error) {
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	s := &Store{name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit, callLimit: callLimit}
+	config.AfterConnect = s.admitConnection
+	var err error
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, storageError("connect to", name, err)
 	}
-	own, err := openOwn(ctx, config)
-	if err != nil {
-		pool.Close()
+	if s.own, err = openOwn(ctx, config); err != nil {
+		s.pool.Close()
 		return nil, storageError("connect to", name, err)
 	}
-	s := &Store{pool: pool, own: own, name: name, opts: opts, log: opts.Logger, acquireLimit: acquireLimit, callLimit: callLimit}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -155,6 +157,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.refuseFilling(ctx); err != nil || s.opts.Moved {
 		return err
 	}
+	s.guarded.Store(true)
 	return s.refuseMoved(ctx)
 }
 

@@ -166,6 +166,9 @@ func (s *Store) acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn,
 	if ctx.Err() != nil {
 		return nil, refuse(ctx.Err())
 	}
+	if closed, ok := errors.AsType[refusal](err); ok { // by admitConnection
+		return nil, closed
+	}
 	if _, refused := errors.AsType[*tls.CertificateVerificationError](err); refused {
 		err = fmt.Errorf("its certificate is not trusted; name the CA that signed it with sslrootcert=FILE in the URL, and the host as the certificate names it: %w", err)
 	}

@@ -156,11 +156,27 @@ func Copy(ctx context.Context, from Reader, to Target, tell Progress) ([]Counted
 	if err := compareAll(ctx, to, "the copy", read, tell); err != nil {
 		return nil, err
 	}
+	closer, _ := to.(Closer)
+	if closer != nil {
+		if err := closer.CloseSource(ctx); err != nil {
+			return nil, err
+		}
+	}
 	// What came into the source behind the place of the copy shows nowhere else.
 	if err := compareAll(ctx, from, "the source afterwards", read, tell); err != nil {
+		if closer != nil {
+			err = errors.Join(err, closer.ReopenSource(context.WithoutCancel(ctx)))
+		}
 		return nil, err
 	}
 	return read, to.Finish(ctx)
+}
+
+// Closer is a Target that can close its source to others, so that nothing comes into it
+// after it was read for the last time, and open it again.
+type Closer interface {
+	CloseSource(ctx context.Context) error
+	ReopenSource(ctx context.Context) error
 }
 
 // copying is one run of Copy.

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS signet_fetches (
 	replica bigint      NOT NULL,
 	place   bigint      NOT NULL,
 	fetched timestamptz NOT NULL,
+	regular boolean     NOT NULL,
 	body    bytea       NOT NULL,
 	PRIMARY KEY (replica, place)
 );
