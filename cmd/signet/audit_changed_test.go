@@ -28,7 +28,7 @@ func TestChangedAuditLog(t *testing.T) {
 			t.Parallel()
 			dir, addr, p := runningIssuer(t)
 			log := filepath.Join(dir, "audit.log")
-			mustSignet(t, doorPassword, "users", "add", "kyoko", "--password-stdin", "--data", dir)
+			mustSignet(t, pw, "users", "add", "kyoko", "--password-stdin", "--data", dir)
 			ops, err := freeAddress()
 			if err != nil {
 				t.Fatal(err)
@@ -44,7 +44,7 @@ func TestChangedAuditLog(t *testing.T) {
 				}
 				change.do(t, log)
 			}
-			mustSignet(t, doorPassword, "users", "add", "mori", "--password-stdin", "--data", dir)
+			mustSignet(t, pw, "users", "add", "mori", "--password-stdin", "--data", dir)
 			reload(t, p, 1)
 			if suspect := scrape(t, ops).series["signet_audit_suspect"]; suspect != 1 {
 				t.Errorf("signet_audit_suspect is %v", suspect)
