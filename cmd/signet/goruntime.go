@@ -7,7 +7,7 @@ import (
 )
 
 // spareBytes is how much more of the heap may be garbage before it is collected.
-const spareBytes = 8 << 20
+const spareBytes = 24 << 20
 
 // spareTheCollector keeps a part of the heap until it is told to stop. It is never
 // touched, so it takes no memory, but counts as live: the collector waits until the heap
