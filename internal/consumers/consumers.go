@@ -112,15 +112,20 @@ func byName(a, b Consumer) int {
 // maxAgent is how much of a User-Agent counts, in bytes; real ones are shorter.
 const maxAgent = 200
 
-// printable is text that can be shown at a terminal, in a table: no control
-// character, none that turns the direction of text.
-func printable(text string) string {
-	text = strings.Map(func(r rune) rune {
+// Shown is text that can be shown at a terminal, in a table: no control character, none
+// that turns the direction of text. U+FFFD stands in their place.
+func Shown(text string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return utf8.RuneError
-	}, text[:min(len(text), maxAgent)])
+	}, text)
+}
+
+// printable is as much of a User-Agent as counts, as it can be shown.
+func printable(text string) string {
+	text = Shown(text[:min(len(text), maxAgent)])
 	for len(text) > maxAgent { // a replacement is longer than what it replaces
 		_, size := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-size]

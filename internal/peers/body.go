@@ -4,10 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"signet/internal/consumers"
 )
@@ -36,22 +33,13 @@ func decode(p Place, now time.Time) (consumers.Consumer, bool) {
 	if len(p.Body) > maxBody || json.Unmarshal(p.Body, &c) != nil {
 		return consumers.Consumer{}, false
 	}
-	if hidden := func(text string) bool { return shown(text) != text }; hidden(c.Name) || hidden(c.UserAgent) || hidden(c.ETag) || slices.ContainsFunc(c.KIDs, hidden) {
+	// Whoever writes to the database wrote it, and it is shown at terminals.
+	if hidden := func(text string) bool { return consumers.Shown(text) != text }; hidden(c.Name) || hidden(c.UserAgent) || hidden(c.ETag) || slices.ContainsFunc(c.KIDs, hidden) {
 		return consumers.Consumer{}, false
 	}
 	last := now.Add(-p.Age)
 	return consumers.Consumer{Name: c.Name, Address: c.Address, UserAgent: c.UserAgent, First: last.Add(-max(0, c.Known)), Last: last,
 		ETag: c.ETag, KIDs: c.KIDs, Regular: c.Regular}, true
-}
-
-// shown is text that gives a terminal no orders: whoever writes to the database wrote it.
-func shown(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return utf8.RuneError
-	}, text)
 }
 
 // Use is what one server has signed by a key since it started.

@@ -22,9 +22,9 @@ func toldOf(c consumers.Consumer) told {
 
 // news reports whether what is now is to be told.
 func (t told) news(now told) bool {
-	last := t.last
-	t.last, now.last = time.Time{}, now.last.Add(-again)
-	return now.last.After(last) || t != told{name: now.name, agent: now.agent, etag: now.etag, address: now.address, regular: now.regular}
+	late := now.last.Add(-again).After(t.last)
+	t.last, now.last = time.Time{}, time.Time{}
+	return late || t != now
 }
 
 // change is a consumer to tell of.

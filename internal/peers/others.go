@@ -68,6 +68,6 @@ func (s State) server(now time.Time) (Server, bool) {
 		return Server{}, false
 	}
 	at := now.Add(-s.Age)
-	return Server{Name: shown(a.Name), Since: at.Add(-max(0, a.Running)), Told: at, Ended: a.Ends, Silent: !a.Ends && s.Age > silence,
+	return Server{Name: consumers.Shown(a.Name), Since: at.Add(-max(0, a.Running)), Told: at, Ended: a.Ends, Silent: !a.Ends && s.Age > silence,
 		Forgotten: a.Forgotten, Uses: a.Uses}, true
 }
